@@ -1,0 +1,91 @@
+"""The protocols that the outside is reached through; ``backends/`` implements them, found by entry points."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from typing import Any, Protocol
+
+from umsui.model import Node, Service, Specification
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """A finished remote command."""
+
+    status: int
+    stdout: bytes
+    stderr: bytes
+
+
+class Stream(Protocol):
+    """A duplex byte stream to a program on a node; ``read`` gives b"" at its end."""
+
+    def read(self, size: int) -> bytes:
+        """Up to ``size`` bytes; blocks until there is one."""
+
+    def write(self, data: bytes) -> None:
+        """All of ``data``. Raises Unreachable when the link is gone."""
+
+    def close(self) -> None:
+        """End it; the program sees the end of its input. May be called twice."""
+
+
+class Transport(Protocol):
+    """One persistent connection to one node. Thread-safe."""
+
+    def run(self, argv: Sequence[str], *, stdin: bytes = b"", timeout: float = 10.0) -> Completed:
+        """Run a command as the login user. Raises Unreachable, HostKeyChanged, TimedOut; a non-zero status is returned."""
+
+    def open(self, argv: Sequence[str]) -> Stream:
+        """Start a program and stay connected with its standard input and output."""
+
+    @property
+    def address(self) -> str:
+        """The host's address as others reach it."""
+
+    @property
+    def port(self) -> int:
+        """The SSH port."""
+
+    @property
+    def host_key(self) -> str:
+        """The verified host key, as in a known_hosts line: ``ssh-ed25519 AAAA…``."""
+
+    def close(self) -> None:
+        """Drop the connection. May be called twice."""
+
+
+class Orchestrator(Protocol):
+    """What manages the containers of a node."""
+
+    name: str
+
+    def survey(self, transport: Transport, cluster: str, node: Node) -> tuple[Node, tuple[Service, ...]]:
+        """The node with its facts filled in, and its services: one remote command."""
+
+    def specification(self, transport: Transport, service: str) -> Specification:
+        """What the service is made of. Raises BadInput when there is none of that name."""
+
+    def raw(self, transport: Transport, service: str) -> Mapping[str, Any]:
+        """The orchestrator's own description of the service (``podman inspect``)."""
+
+    def create(self, transport: Transport, spec: Specification) -> str:
+        """Create the service, not started; returns its id. Raises CommandFailed."""
+
+    def start(self, transport: Transport, service: str) -> None:
+        """Start it."""
+
+    def remove(self, transport: Transport, service: str, *, volumes: Sequence[str] = ()) -> None:
+        """Kill and remove it, and these of its named volumes. Removing what is not there is no error."""
+
+
+def load(group: str, name: str) -> Any:
+    """The adapter called ``name`` of ``group`` ("orchestrators", "transports", "providers").
+
+    Raises KeyError when no installed package provides it.
+    """
+    for point in entry_points(group=f"umsui.{group}", name=name):
+        return point.load()
+    raise KeyError(name)

@@ -1,0 +1,87 @@
+"""The migration interface: what the coordinator asks of an approach, step by step.
+
+One ``Move`` is one migration being carried out. The coordinator calls its steps in order, from one thread; every
+step may run twice (a crash between a step and its journal entry), so each is idempotent. Steps raise
+``umsui.errors.UmsuiError``; after any failure before ``commit`` the coordinator calls ``rollback``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from umsui.adapters import Orchestrator, Transport
+from umsui.model import Place, Plan, Specification, Traffic
+
+Emit = Callable[..., None]
+"""``emit(kind, **data)``: see ``umsui.model.Event`` for the kinds and their data."""
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """One end of a migration: a node, its orchestrator, and the connection to it."""
+
+    place: Place
+    transport: Transport
+    orchestrator: Orchestrator
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """All that a Move needs to know."""
+
+    id: str
+    plan: Plan
+    specification: Specification
+    source: End
+    destination: End
+    emit: Emit
+    cancelled: Callable[[], bool]
+
+
+class Move(Protocol):
+    """One migration being carried out by one approach."""
+
+    def connect(self) -> None:
+        """Agents at both ends, a key for this one migration, the wire between the nodes."""
+
+    def reserve(self) -> None:
+        """Image and an identical container at the destination, passive; differences refused."""
+
+    def copy_ahead(self) -> None:
+        """Root file system changes and volumes, while the service runs."""
+
+    def arm(self) -> None:
+        """Everything slow done: checkpoint and restore started and waiting for their word."""
+
+    def switch(self) -> None:
+        """Freeze, checkpoint and transfer overlapped, restore up to the gate.
+
+        When it returns, both ends have voted: the source is frozen and complete, the destination restored and gated.
+        Emits the steps freeze, checkpoint, transfer and restore itself.
+        """
+
+    def commit(self) -> None:
+        """The decision is durable: open the destination's gate. Repeats until it is known to run."""
+
+    def rollback(self) -> None:
+        """Thaw the source and remove what was reserved. Raises Unknown when that cannot be made sure."""
+
+    def finish(self) -> None:
+        """Remove the source and everything of this migration at both ends."""
+
+    def traffic(self) -> Traffic:
+        """Bytes moved so far."""
+
+    def close(self) -> None:
+        """Drop the agents' connections; changes nothing at the nodes. May be called twice."""
+
+
+class MoveFactory(Protocol):
+    """Makes the Move for an approach."""
+
+    def __call__(self, order: Order) -> Move:
+        """A Move for this order; does nothing remote yet."""
+
+
