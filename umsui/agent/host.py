@@ -1,0 +1,206 @@
+"""The node as the agent sees it: commands, cgroups, processes, the folders of a migration."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import time
+from pathlib import Path
+from typing import Any, Dict, List, Mapping, Optional, Sequence
+
+CONTROL = Path("/run/umsui")
+IMAGES = Path("/dev/shm/umsui")  # noqa: S108 - 0700, and checked to be ours: CRIU images belong in memory
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+class Trouble(Exception):
+    """A step failed: ``code`` for scripts, a message and a fix for people."""
+
+    def __init__(self, code: str, message: str, fix: str = "") -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.fix = fix
+
+
+def environment(**more: str) -> Dict[str, str]:
+    """A plain environment for the node's tools."""
+    return {"PATH": PATH, "HOME": "/root", "LC_ALL": "C.UTF-8", "PODMAN_IGNORE_CGROUPSV1_WARNING": "1", **more}
+
+
+def run(argv: Sequence[str], timeout: float = 30.0, code: str = "command-failed", **more: str) -> str:
+    """The output of a command. Raises Trouble when it fails or takes longer than ``timeout`` seconds."""
+    try:
+        done = subprocess.run(
+            list(argv), capture_output=True, timeout=timeout, env=environment(**more), stdin=subprocess.DEVNULL, check=False
+        )
+    except FileNotFoundError as error:
+        raise Trouble("missing-tool", f"{argv[0]} is not installed here", f"apt-get install {argv[0]}") from error
+    except subprocess.TimeoutExpired as error:
+        raise Trouble("timed-out", f"{' '.join(argv[:3])} … did not end within {timeout:g} s") from error
+    if done.returncode:
+        last = done.stderr.decode(errors="replace").strip()[-800:]
+        raise Trouble(code, f"{' '.join(argv[:3])} … ended with {done.returncode}: {last}")
+    return done.stdout.decode(errors="replace")
+
+
+def private_folder(path: Path) -> Path:
+    """Make a folder that only root can look into. Raises Trouble when it is someone else's."""
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    stat = path.lstat()
+    if not path.is_dir() or path.is_symlink() or stat.st_uid != os.geteuid():
+        raise Trouble("unsafe-folder", f"{path} belongs to someone else", f"remove {path}")
+    path.chmod(0o700)
+    return path
+
+
+class Folder:
+    """The two folders of one migration at one end: ``control`` (small) and ``images`` (in memory)."""
+
+    def __init__(self, migration: str, role: str) -> None:
+        if not migration.replace("-", "").isalnum():
+            raise Trouble("bad-input", f"{migration!r} is no migration's id")
+        self.migration = migration
+        self.role = role
+        self.control = CONTROL / f"{migration}.{role}"
+        self.images = IMAGES / f"{migration}.{role}"
+
+    def make(self) -> None:
+        """Both folders, 0700; may be called twice."""
+        for parent, folder in ((CONTROL, self.control), (IMAGES, self.images)):
+            private_folder(parent)
+            private_folder(folder)
+
+    @property
+    def exists(self) -> bool:
+        """Whether this migration has been opened here."""
+        return self.control.is_dir()
+
+    @property
+    def agent(self) -> Path:
+        """The agent's own file, for the programs that it starts."""
+        return self.control / "agent.pyz"
+
+    @property
+    def relay(self) -> Path:
+        """The relay's socket."""
+        return self.control / "relay.sock"
+
+    def state(self) -> Dict[str, Any]:
+        """What was noted; {} when nothing was."""
+        try:
+            noted: Dict[str, Any] = json.loads((self.control / "state.json").read_text())
+        except FileNotFoundError:
+            return {}
+        return noted
+
+    def note(self, **changes: Any) -> Dict[str, Any]:
+        """Write changes into the state, atomically."""
+        state = {**self.state(), **changes}
+        write_atomically(self.control / "state.json", json.dumps(state))
+        return state
+
+    def remove(self) -> None:
+        """Both folders and, when they are empty, their parents."""
+        for folder in (self.images, self.control):
+            shutil.rmtree(folder, ignore_errors=True)
+            if folder.exists():
+                raise Trouble("not-removed", f"{folder} could not be removed", f"rm -rf {folder}")
+            try:
+                folder.parent.rmdir()
+            except OSError:
+                continue  # another migration's folders are still in it
+
+
+def write_atomically(path: Path, text: str, mode: int = 0o600) -> None:
+    """Replace a file's content in one step."""
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+    fresh.replace(path)
+
+
+class Cgroup:
+    """The freezer of a container's cgroup, v1 or v2."""
+
+    def __init__(self, pid: int) -> None:
+        lines = Path(f"/proc/{pid}/cgroup").read_text().splitlines()
+        groups = {line.split(":", 2)[1]: line.split(":", 2)[2] for line in lines}
+        legacy = Path("/sys/fs/cgroup/freezer")
+        self.legacy = legacy.is_dir() and "freezer" in groups
+        self.path = (legacy if self.legacy else Path("/sys/fs/cgroup")) / groups["freezer" if self.legacy else ""].lstrip("/")
+        if self.path in (legacy, Path("/sys/fs/cgroup")):
+            raise Trouble("no-cgroup", f"process {pid} has no cgroup of its own: freezing it would freeze the node")
+
+    def pids(self) -> List[int]:
+        """All processes in it and below."""
+        found: List[int] = []
+        for procs in [self.path / "cgroup.procs", *self.path.glob("**/cgroup.procs")]:
+            try:
+                found += [int(line) for line in procs.read_text().split()]
+            except OSError:
+                continue  # a group that went away while we looked
+        return sorted(set(found))
+
+    def frozen(self) -> bool:
+        """Whether all of it stands still."""
+        if self.legacy:
+            return (self.path / "freezer.state").read_text().strip() == "FROZEN"
+        return "frozen 1" in (self.path / "cgroup.events").read_text()
+
+    def freeze(self, timeout: float = 5.0) -> None:
+        """Stop all its processes where they are; returns when they stand still. Raises Trouble."""
+        self._write(True)
+        end = time.monotonic() + timeout
+        while not self.frozen():
+            if time.monotonic() > end:
+                self.thaw()
+                raise Trouble("not-frozen", f"the service did not stand still within {timeout:g} s (a process in disk wait?)")
+            time.sleep(0.0005)
+
+    def thaw(self) -> None:
+        """Let them go on; nothing happens when it is gone or was not frozen."""
+        try:
+            self._write(False)
+        except FileNotFoundError:
+            return
+
+    def _write(self, freeze: bool) -> None:
+        if self.legacy:
+            (self.path / "freezer.state").write_text("FROZEN" if freeze else "THAWED")
+        else:
+            (self.path / "cgroup.freeze").write_text("1" if freeze else "0")
+
+
+def alive(pid: int) -> bool:
+    """Whether a process is there and no zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def wait_gone(pid: int, timeout: float) -> bool:
+    """Wait until a process has ended; False when it has not within ``timeout`` seconds."""
+    end = time.monotonic() + timeout
+    while alive(pid):
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.002)
+    return True
+
+
+def spawn(argv: Sequence[str], log: Path, env: Mapping[str, str], stdin: Optional[int] = None) -> subprocess.Popen[bytes]:
+    """Start a program in a session of its own (it outlives the agent), its words going to ``log``."""
+    with log.open("ab") as out:
+        return subprocess.Popen(
+            list(argv),
+            stdin=subprocess.DEVNULL if stdin is None else stdin,
+            stdout=out,
+            stderr=out,
+            env=dict(env),
+            start_new_session=True,
+        )

@@ -1,0 +1,217 @@
+"""A stand-in for ``criu`` between the OCI runtime and the real one.
+
+The runtime (crun, runc) starts ``criu swrk FD`` and talks CRIU's RPC over that socket. Started under that name, the
+relay passes the talk on to the real ``criu``, but holds it at two places:
+
+* before a dump or restore begins: everything slow around it (podman, conmon, the runtime, CRIU's own start) is done
+  while the service still runs;
+* after a restore, before the restored processes get to run (CRIU's ``post-restore`` notification): the gate that only
+  the commit opens. No instruction of the service runs at the destination before that.
+
+Words come over a Unix socket in the migration's folder, from whichever agent is alive: the relay does not depend on
+the one that started it. ``status`` asks, ``start`` begins, ``go`` and ``abort`` decide; each is answered by the state.
+
+RPC: https://criu.org/RPC; ``criu_req.type`` 1 is DUMP, 2 is RESTORE.
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import socket
+import sys
+from pathlib import Path
+from typing import Dict, List
+
+from umsui.agent.host import PATH, Folder
+
+BIGGEST = 1 << 20  # of an RPC message; CRIU's own limit is lower
+HELD = (b"\x08\x01", b"\x08\x02")  # the requests that are held: dump, restore
+
+
+def real_criu(beside: str) -> str:
+    """The real program: the first ``criu`` on the path that is not in ``beside``. Raises SystemExit."""
+    for folder in PATH.split(":"):
+        found = os.path.join(folder, "criu")
+        if folder != beside and os.access(found, os.X_OK):
+            return found
+    raise SystemExit("umsui relay: criu is not installed")
+
+
+def adopt_folders(parent: int) -> None:
+    """Open the runtime's image and work folders at the numbers that its request names.
+
+    CRIU looks them up as ``/proc/PEER/fd/N``, and its peer is now this process.
+    """
+    for name in os.listdir(f"/proc/{parent}/fd"):
+        number, link = int(name), f"/proc/{parent}/fd/{name}"
+        if os.path.isdir(link) and not os.path.exists(f"/proc/self/fd/{name}"):
+            descriptor = os.open(link, os.O_RDONLY | os.O_DIRECTORY)
+            if descriptor != number:
+                os.dup2(descriptor, number)
+                os.close(descriptor)
+
+
+class Relay:
+    """One RPC session between the runtime (``up``) and the real CRIU (``down``)."""
+
+    def __init__(self, folder: Folder, up: socket.socket, criu: str) -> None:
+        self.folder = folder
+        self.up = up
+        self.criu = criu
+        self.state = "armed"
+        self.watchers: List[socket.socket] = []
+        self.selector = selectors.DefaultSelector()
+        self.kept: List[bytes] = []  # CRIU's post-restore notification, held at the gate
+
+    def serve(self, request: bytes) -> int:
+        """Relay one session; the exit status of the real CRIU."""
+        self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        Path(self.folder.relay).unlink(missing_ok=True)
+        self.listener.bind(str(self.folder.relay))
+        self.listener.listen(8)
+        self.down, child = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        pid = self._start(child)
+        self.request = request
+        for source in (self.listener, self.up, self.down):
+            self.selector.register(source, selectors.EVENT_READ)
+        while self.state != "ended":
+            for key, _ in self.selector.select():
+                source = key.fileobj
+                assert isinstance(source, socket.socket)
+                self._take(source)
+        self.down.close()
+        _, status = os.waitpid(pid, 0)
+        code = os.waitstatus_to_exitcode(status)
+        self._tell(f"ended {code}")
+        return code
+
+    def _start(self, child: socket.socket) -> int:
+        pid = os.fork()
+        if pid:
+            child.close()
+            return pid
+        os.environ["CRIU_CONFIG_FILE"] = str(self.folder.control / "criu.conf")
+        os.environ["PATH"] = PATH
+        child.set_inheritable(True)
+        os.execv(self.criu, [self.criu, "swrk", str(child.fileno())])  # noqa: S606 - the real program, no shell
+
+    def _take(self, source: socket.socket) -> None:
+        if source is self.listener:
+            watcher, _ = self.listener.accept()
+            self.watchers.append(watcher)
+            self.selector.register(watcher, selectors.EVENT_READ)
+            self._send(watcher, self.state)
+        elif source is self.down:
+            self._from_criu()
+        elif source is self.up:
+            message, descriptors, _, _ = socket.recv_fds(self.up, BIGGEST, 8)
+            if not message:  # the runtime is done, or gone: let CRIU see the same
+                self.selector.unregister(self.up)
+                self.down.shutdown(socket.SHUT_WR)
+                if self.state == "armed":
+                    self.state = "ended"
+            else:
+                socket.send_fds(self.down, [message], descriptors)
+        else:
+            self._word(source)
+
+    def _from_criu(self) -> None:
+        message, descriptors, _, _ = socket.recv_fds(self.down, BIGGEST, 8)
+        if not message:
+            self.state = "ended"
+        elif b"post-restore" in message:
+            self.kept = [message]
+            self._become("gated")
+        else:
+            socket.send_fds(self.up, [message], descriptors)
+
+    def _word(self, watcher: socket.socket) -> None:
+        word = watcher.recv(64).decode()
+        if not word:
+            self.selector.unregister(watcher)
+            self.watchers.remove(watcher)
+            watcher.close()
+        elif word == "start" and self.state == "armed":
+            self._become("started")
+            self.down.send(self.request)
+        elif word == "go" and self.state == "gated":
+            socket.send_fds(self.up, self.kept, [])
+            self._become("open")
+        elif word == "abort" and self.state in ("armed", "gated"):
+            self.down.close()  # CRIU kills what it has restored when its peer is gone before the end
+            os._exit(1)
+        else:
+            self._send(watcher, self.state)
+
+    def _become(self, state: str) -> None:
+        self.state = state
+        self._tell(state)
+
+    def _tell(self, state: str) -> None:
+        for watcher in self.watchers:
+            self._send(watcher, state)
+
+    def _send(self, watcher: socket.socket, state: str) -> None:
+        try:
+            watcher.send(state.encode())
+        except OSError:
+            return  # that agent is gone; the relay goes on
+
+
+def main(folder: Folder, arguments: List[str]) -> int:
+    """Be ``criu``: hold dump and restore, pass everything else straight on."""
+    criu = real_criu(str(folder.control / "bin"))
+    if arguments[:1] != ["swrk"]:
+        os.execv(criu, [criu, *arguments])  # noqa: S606 - the real program, no shell
+    adopt_folders(os.getppid())
+    up = socket.socket(fileno=int(arguments[1]))
+    request = up.recv(BIGGEST, socket.MSG_PEEK)
+    if request[:2] not in HELD:
+        up.detach()
+        os.execv(criu, [criu, *arguments])  # noqa: S606 - version and feature questions need no relay
+    up.recv(BIGGEST)
+    return Relay(folder, up, criu).serve(request)
+
+
+class Handle:
+    """The agent's connection to a relay."""
+
+    def __init__(self, folder: Folder, timeout: float) -> None:
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.socket.settimeout(timeout)
+        self.socket.connect(str(folder.relay))
+        self.state = self.socket.recv(64).decode()
+
+    def say(self, word: str) -> None:
+        """Give it a word."""
+        self.socket.send(word.encode())
+
+    def wait(self, *states: str, timeout: float) -> str:
+        """Wait until it is in one of these states (or has ended) and tell which. Raises TimeoutError."""
+        self.socket.settimeout(timeout)
+        wanted = {*states, "ended"}
+        while self.state.split(" ")[0] not in wanted:
+            answer = self.socket.recv(64).decode()
+            self.state = answer or "ended"
+        return self.state
+
+    def close(self) -> None:
+        """Hang up; the relay goes on."""
+        self.socket.close()
+
+
+def environment(folder: Folder) -> Dict[str, str]:
+    """What to add to a runtime's environment so that it meets the relay when it calls ``criu``."""
+    return {"PATH": f"{folder.control / 'bin'}:{PATH}"}
+
+
+def install(folder: Folder, options: List[str]) -> None:
+    """Put the stand-in and CRIU's options into the migration's folder."""
+    binary = folder.control / "bin" / "criu"
+    binary.parent.mkdir(mode=0o700, exist_ok=True)
+    binary.write_text(
+        f'#!/bin/sh\nexec {sys.executable} -IS {folder.agent} relay {folder.migration} {folder.role} "$@"\n'
+    )
+    binary.chmod(0o700)
+    (folder.control / "criu.conf").write_text("\n".join(options) + "\n")

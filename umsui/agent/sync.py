@@ -1,0 +1,164 @@
+"""File synchronization: a live pass ahead, a final pass while the service is frozen.
+
+rsync moves the data (hard links, sparse files, ACLs, xattrs, devices; it verifies a checksum of each file it writes).
+What it must not do inside the freeze is look at every file: which ones changed since the live pass is found here, by
+comparing what ``lstat`` says. ``ctime`` cannot be set back by the service, unlike ``mtime``.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import subprocess
+import time
+from pathlib import Path
+from typing import Dict, Iterable, Iterator, List, Optional, Set, Tuple
+
+from umsui.agent.host import Folder, Trouble, environment
+
+Entry = Tuple[int, ...]
+Snapshot = Dict[str, Entry]
+
+RACY = 20_000_000  # ns; a change this close before a scan may carry the time that the scan saw (coarse kernel clock)
+
+COMMON = ("rsync", "-aHAXS", "--numeric-ids", "--force", "--stats")
+LISTED = ("-I", "--from0", "--files-from=-", "--delete-missing-args")
+
+
+def entries(root: str, below: str = "") -> Iterator[Tuple[str, os.stat_result]]:
+    """Every path below ``root`` (relative to it) with its lstat, not crossing into other file systems."""
+    device = os.lstat(root).st_dev
+    stack = [below]
+    while stack:
+        folder = stack.pop()
+        try:
+            listing = list(os.scandir(os.path.join(root, folder)))
+        except (FileNotFoundError, NotADirectoryError):
+            continue  # removed while we looked; the final pass sees a world that stands still
+        for item in listing:
+            path = os.path.join(folder, item.name)
+            try:
+                found = item.stat(follow_symlinks=False)
+            except FileNotFoundError:
+                continue
+            yield path, found
+            if stat.S_ISDIR(found.st_mode) and found.st_dev == device:
+                stack.append(path)
+
+
+def scan(root: str) -> Snapshot:
+    """What is below ``root`` now."""
+    return {
+        path: (s.st_ino, s.st_mode, s.st_uid, s.st_gid, s.st_size, s.st_mtime_ns, s.st_ctime_ns, s.st_rdev, s.st_nlink)
+        for path, s in entries(root)
+    }
+
+
+def changed(before: Snapshot, after: Snapshot, scanned: int) -> Set[str]:
+    """The paths that were added, changed or removed since ``before``, which was scanned at ``scanned`` (ns, Unix time)."""
+    paths = {path for path, entry in after.items() if before.get(path) != entry or entry[6] > scanned - RACY}
+    return paths | (before.keys() - after.keys())
+
+
+class Root:
+    """One tree that goes along: the changes of the root file system, or a volume.
+
+    ``source`` is where its data is read, ``target`` where it is written at the destination. ``upper`` is set for a
+    root file system: the overlay's upper folder, which names what differs from the image.
+    """
+
+    def __init__(self, name: str, source: str, target: str, upper: str = "", lower: Iterable[str] = ()) -> None:
+        self.name = name
+        self.source = source
+        self.target = target
+        self.upper = upper
+        self.lower = list(lower)
+        self.snapshot: Snapshot = {}
+        self.scanned = 0
+        self.bytes = 0
+        self.always: Set[str] = set()  # files mapped shared and writable: their ctime may lag behind their content
+
+    def observe(self) -> Set[str]:
+        """Scan again; the paths that differ from the last scan."""
+        now = time.time_ns()
+        fresh = scan(self.upper or self.source)
+        differing = changed(self.snapshot, fresh, self.scanned)
+        if self.upper:
+            differing |= self._hidden(differing & fresh.keys())
+        self.snapshot, self.scanned = fresh, now
+        return differing | {path for path in self.always if os.path.lexists(os.path.join(self.source, path))}
+
+    def _hidden(self, paths: Iterable[str]) -> Set[str]:
+        """What an opaque folder of the overlay hides: it must go at the destination, too."""
+        gone: Set[str] = set()
+        for path in paths:
+            full = os.path.join(self.upper, path)
+            if not os.path.isdir(full) or os.path.islink(full):
+                continue
+            try:
+                opaque = os.getxattr(full, "trusted.overlay.opaque", follow_symlinks=False) == b"y"
+            except OSError:
+                continue
+            if opaque:
+                here = set(os.listdir(os.path.join(self.source, path)))
+                for lower in self.lower:
+                    below = os.path.join(lower, path)
+                    if os.path.isdir(below) and not os.path.islink(below):
+                        gone |= {os.path.join(path, name) for name in os.listdir(below) if name not in here}
+        return gone
+
+
+def listed(paths: Iterable[str]) -> bytes:
+    """A list of paths for rsync: folders before what is in them."""
+    return b"".join(os.fsencode(path) + b"\0" for path in sorted(paths))
+
+
+def command(root: Root, shell: str, more: Iterable[str]) -> List[str]:
+    """rsync's words for one root."""
+    return [*COMMON, *more, "-e", shell, f"{root.source}/", f"umsui:{root.target}/"]
+
+
+def start(root: Root, shell: str, log: Path) -> "subprocess.Popen[bytes]":
+    """An rsync that is connected and waits for the list of what to send on its standard input."""
+    with log.open("wb") as out:
+        return subprocess.Popen(
+            command(root, shell, LISTED), stdin=subprocess.PIPE, stdout=out, stderr=subprocess.STDOUT, env=environment()
+        )
+
+
+def finish(process: "subprocess.Popen[bytes]", paths: Iterable[str], log: Path, timeout: Optional[float]) -> int:
+    """Give the waiting rsync its list and wait for its end; the bytes of the files that it wrote. Raises Trouble."""
+    try:
+        process.communicate(listed(paths), timeout=timeout)
+    except subprocess.TimeoutExpired as error:
+        process.kill()
+        raise Trouble("timed-out", f"rsync did not end within {timeout:g} s") from error
+    words = log.read_text(errors="replace")
+    # 24: files vanished while a live pass looked; the final pass is run on a tree that stands still
+    if process.returncode not in (0, 24):
+        raise Trouble("files-not-copied", f"rsync ended with {process.returncode}: {words.strip()[-600:]}")
+    found = re.search(r"Total transferred file size: ([\d,]+)", words)
+    return int(found.group(1).replace(",", "")) if found else 0
+
+
+def live_pass(folder: Folder, root: Root, shell: str) -> int:
+    """Copy what differs from the image (or all of a volume) while the service runs; the bytes of the files copied."""
+    log = folder.control / f"rsync-{root.name.replace('/', '_')}.log"
+    first = not root.scanned
+    paths = root.observe()
+    if first and not root.upper:  # a whole volume: rsync walks it itself, and removes what must not be there
+        process = subprocess.Popen(
+            command(root, shell, ("--delete",)),
+            stdin=subprocess.PIPE,
+            stdout=log.open("wb"),
+            stderr=subprocess.STDOUT,
+            env=environment(),
+        )
+        copied = finish(process, (), log, None)
+    elif paths:
+        copied = finish(start(root, shell, log), paths, log, None)
+    else:
+        copied = 0
+    root.bytes += copied
+    return copied

@@ -1,0 +1,92 @@
+"""The destination's end of the wire: the only command that a migration's key may run.
+
+sshd starts it for each stream with the wanted program in SSH_ORIGINAL_COMMAND. Streams: ``pages`` (CRIU's page server
+on the connection itself), ``images`` (the checkpoint's small files; the last of them starts the restore), ``image``
+(the container image), ``rsync`` (files, into the roots of this migration only), ``sink`` (measures the link).
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+import tarfile
+from typing import List, NoReturn
+
+from umsui.agent import relay
+from umsui.agent.host import Folder, environment
+
+
+def fail(words: str) -> NoReturn:
+    """Refuse, with words that arrive at the source."""
+    raise SystemExit(f"umsui wire: {words}")
+
+
+def pages(folder: Folder) -> NoReturn:
+    """Become CRIU's page server on this very connection."""
+    criu = relay.real_criu(str(folder.control / "bin"))
+    work = folder.control / "page-server"
+    work.mkdir(mode=0o700, exist_ok=True)
+    os.execve(  # noqa: S606 - criu itself, no shell
+        criu,
+        [criu, "page-server", "--images-dir", str(folder.images), "--work-dir", str(work), "-o", "page-server.log"]
+        + ["-v2", "--ps-socket", "0"],
+        environment(CRIU_CONFIG_FILE="/dev/null"),
+    )
+
+
+def images(folder: Folder) -> int:
+    """Take the checkpoint's files; when all are here, let the waiting restore begin."""
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
+    with tarfile.open(fileobj=sys.stdin.buffer, mode="r|") as archive:
+        for member in archive:
+            if not member.isfile() or "/" in member.name or member.name.startswith("."):
+                fail(f"{member.name!r} is no checkpoint file")
+            source = archive.extractfile(member)
+            assert source is not None
+            target = folder.images / member.name
+            with open(target, "wb") as file:
+                file.write(source.read())
+    if not (folder.images / "complete").exists():
+        fail("the checkpoint ended early")
+    handle = relay.Handle(folder, 5.0)
+    handle.say("start")
+    sys.stdout.write("started\n")
+    sys.stdout.flush()
+    return 0
+
+
+def sink() -> int:
+    """Swallow the input; tell that it has all arrived."""
+    while os.read(0, 1 << 18):
+        pass
+    sys.stdout.write("done\n")
+    return 0
+
+
+def rsync(folder: Folder, words: List[str]) -> NoReturn:
+    """Be the receiving rsync, if it writes into a root of this migration."""
+    allowed = {f"{root.rstrip('/')}/" for root in folder.state().get("roots", [])}
+    if words[1:2] != ["--server"] or "--sender" in words or words[-1] not in allowed:
+        fail("rsync may only write into the roots of this migration")
+    os.execvpe("rsync", words, environment())  # noqa: S606 - rsync itself, no shell
+
+
+def main(migration: str) -> int:
+    """Run what the source asks for, if it may."""
+    folder = Folder(migration, "destination")
+    words = shlex.split(os.environ.get("SSH_ORIGINAL_COMMAND", ""))
+    if not folder.exists:
+        fail("this migration is over")
+    if words == ["pages"]:
+        pages(folder)
+    elif words == ["images"]:
+        return images(folder)
+    elif words == ["image"]:
+        os.execvpe("podman", ["podman", "load", "-q"], environment())  # noqa: S606
+    elif words == ["sink"]:
+        return sink()
+    elif words[:1] == ["rsync"]:
+        rsync(folder, words)
+    fail(f"{words[:1]} is not a stream")
