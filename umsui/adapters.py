@@ -77,6 +77,15 @@ class Orchestrator(Protocol):
     def start(self, transport: Transport, service: str) -> None:
         """Start it."""
 
+    def has_image(self, transport: Transport, image: str) -> bool:
+        """Whether an image of this id (or name) is there."""
+
+    def differences(self, source: Mapping[str, Any], destination: Mapping[str, Any]) -> Sequence[object]:
+        """How two of ``raw``'s descriptions differ in what they should share; each prints as words."""
+
+    def logs(self, transport: Transport, service: str, lines: int) -> list[str]:
+        """The last lines that the service wrote."""
+
     def remove(self, transport: Transport, service: str, *, volumes: Sequence[str] = ()) -> None:
         """Kill and remove it, and these of its named volumes. Removing what is not there is no error."""
 

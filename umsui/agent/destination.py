@@ -151,6 +151,10 @@ class Destination:
             raise Trouble("not-running", f"podman says that the service is {status}: {self._restore_words()}")
         return {"status": status}
 
+    def noted(self) -> Dict[str, Any]:
+        """What this migration has noted here; {} when nothing."""
+        return {"state": self.folder.state()}
+
     def received(self) -> Dict[str, int]:
         """Bytes of memory that have arrived."""
         return {"memory": sum(path.stat().st_size for path in self.folder.images.glob("pages-*.img"))}

@@ -271,6 +271,10 @@ class Source:
 
     # -- afterwards -------------------------------------------------------------------------------------------------
 
+    def noted(self) -> Dict[str, Any]:
+        """What this migration has noted here; {} when nothing."""
+        return {"state": self.folder.state()}
+
     def progress(self) -> Dict[str, int]:
         """Bytes of files moved so far, by kind."""
         rootfs = sum(root.bytes for root in self.roots if root.upper)

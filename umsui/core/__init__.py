@@ -1,0 +1,1 @@
+"""Core migration: what carries a service's state, and the coordinator's side of the agent's protocol."""

@@ -25,6 +25,7 @@ class End:
     place: Place
     transport: Transport
     orchestrator: Orchestrator
+    user: str = "root"  # the login; the agent is started with sudo when it is not root
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,129 @@
+"""One conversation with one agent: requests with a time limit, events in between, a heartbeat for the leases."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as Late
+from typing import Any
+
+from umsui.adapters import Stream, Transport
+from umsui.agent.framing import BadFrame, Reader, Writer
+from umsui.core.shipping import package
+from umsui.errors import CommandFailed, TimedOut, Unreachable
+
+HEARTBEAT = 2.0  # seconds; the agent's lease is five of them
+
+OnEvent = Callable[[str, str, Mapping[str, Any]], None]
+"""``on_event(kind, migration, data)``."""
+
+
+class AgentError(CommandFailed):
+    """The agent reports that a step failed; ``code`` tells which way."""
+
+
+class Session:
+    """A running agent on a node. Thread-safe."""
+
+    def __init__(self, transport: Transport, where: str, user: str = "root", on_event: OnEvent | None = None) -> None:
+        """Ship and start the agent at ``where`` (cluster/node, for messages). Raises Unreachable."""
+        self.where = where
+        self._on_event = on_event
+        self._waiting: dict[int, Future[dict[str, Any]]] = {}
+        self._lock = threading.Lock()
+        self._number = 0
+        self._gone: str | None = None
+        self._stop = threading.Event()
+        packed = package()
+        self._stream: Stream = transport.open(packed.command(user))
+        self._stream.write(packed.data)
+        self._writer = Writer(self._stream.write)
+        self._reader = Reader(self._stream.read)
+        greeting = self._greeting()
+        self.pid = int(greeting["pid"])
+        threading.Thread(target=self._listen, name=f"agent {where}", daemon=True).start()
+        threading.Thread(target=self._beat, name=f"heartbeat {where}", daemon=True).start()
+
+    def _greeting(self) -> dict[str, Any]:
+        try:
+            message = self._reader.next()
+        except BadFrame as error:
+            message = None
+            self._gone = str(error)
+        if message is None or message.get("event") != "hello":
+            tail = getattr(self._stream, "stderr_tail", lambda: "")()
+            self._stream.close()
+            raise Unreachable(
+                f"the agent does not start on {self.where}: {tail or self._gone or 'no answer'}",
+                "the login must be root, or be allowed `sudo -n python3`; python3 >= 3.9 must be installed",
+                code="no-agent",
+            )
+        return message
+
+    def call(self, method: str, timeout: float = 30.0, **params: Any) -> dict[str, Any]:
+        """Ask and wait. Raises AgentError, TimedOut, Unreachable (the connection is gone; what the agent did is unknown)."""
+        with self._lock:
+            if self._gone is not None:
+                raise Unreachable(f"the agent on {self.where} is gone: {self._gone}", code="agent-gone")
+            self._number += 1
+            number = self._number
+            answer: Future[dict[str, Any]] = Future()
+            self._waiting[number] = answer
+        self._writer.send({"id": number, "method": method, "params": params})
+        try:
+            return answer.result(timeout)
+        except Late:
+            raise TimedOut(f"{self.where} did not answer {method} within {timeout:g} s") from None
+        finally:
+            with self._lock:
+                self._waiting.pop(number, None)
+
+    def _listen(self) -> None:
+        reason = "the connection was closed"
+        while True:
+            try:
+                message = self._reader.next()
+            except (BadFrame, OSError, Unreachable) as error:
+                message, reason = None, str(error)
+            if message is None:
+                break
+            if "id" in message:
+                self._settle(message)
+            elif self._on_event is not None:
+                self._on_event(str(message["event"]), str(message.get("migration", "")), message.get("data", {}))
+        with self._lock:
+            self._gone = reason
+            waiting, self._waiting = self._waiting, {}
+        for answer in waiting.values():
+            answer.set_exception(Unreachable(f"the agent on {self.where} is gone: {reason}", code="agent-gone"))
+
+    def _settle(self, message: Mapping[str, Any]) -> None:
+        with self._lock:
+            answer = self._waiting.pop(int(message["id"]), None)
+        if answer is None:
+            return  # its caller has given up
+        if "error" in message:
+            error = message["error"]
+            answer.set_exception(AgentError(f"{self.where}: {error['message']}", error["fix"], code=error["code"]))
+        else:
+            answer.set_result(message["result"])
+
+    def _beat(self) -> None:
+        while not self._stop.wait(HEARTBEAT):
+            try:
+                self._writer.send({"beat": True})
+            except (OSError, Unreachable):
+                return  # the listener sees the same and tells the callers
+
+    @property
+    def alive(self) -> bool:
+        """Whether the connection stands."""
+        return self._gone is None
+
+    def close(self) -> None:
+        """Hang up; the agent ends when its leases are over. May be called twice."""
+        self._stop.set()
+        with contextlib.suppress(Unreachable, OSError):
+            self._stream.close()

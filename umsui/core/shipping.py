@@ -1,0 +1,61 @@
+"""The agent as one file, and how it gets onto a node."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import zipfile
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+ENTRY = "import sys\nfrom umsui.agent.main import main\nsys.exit(main(sys.argv[1:]))\n"
+STAMP = (2020, 1, 1, 0, 0, 0)  # the same source gives the same file, whenever it is packed
+
+# Reads the agent from standard input, checks it, and becomes it. The file is gone as soon as the agent has read it.
+BOOTSTRAP = """\
+import hashlib, os, sys
+size, digest = int(sys.argv[1]), sys.argv[2]
+data = b""
+while len(data) < size:
+    part = os.read(0, size - len(data))
+    if not part: sys.exit("umsui: the agent arrived incomplete")
+    data += part
+if hashlib.sha256(data).hexdigest() != digest: sys.exit("umsui: the agent arrived damaged")
+if os.geteuid(): sys.exit("umsui: the agent must run as root")
+os.makedirs("/run/umsui", 0o700, exist_ok=True)
+path = "/run/umsui/agent-%d.pyz" % os.getpid()
+with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file: file.write(data)
+os.execv(sys.executable, [sys.executable, "-IS", path, "serve"])
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """The agent's one file and its SHA-256."""
+
+    data: bytes
+    digest: str
+
+    def command(self, user: str) -> list[str]:
+        """What to start on the node; the package is then written to its standard input."""
+        python = ["python3", "-ISc", BOOTSTRAP, str(len(self.data)), self.digest]
+        return python if user == "root" else ["sudo", "-n", *python]
+
+
+@cache
+def package() -> Package:
+    """Pack ``umsui.agent`` (about 20 kB)."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+
+        def add(name: str, text: str) -> None:
+            archive.writestr(zipfile.ZipInfo(name, STAMP), text, zipfile.ZIP_DEFLATED)
+
+        add("__main__.py", ENTRY)
+        add("umsui/__init__.py", "")
+        for source in sorted(files("umsui.agent").iterdir(), key=lambda item: item.name):
+            if source.name.endswith(".py"):
+                add(f"umsui/agent/{source.name}", source.read_text())
+    data = packed.getvalue()
+    return Package(data, hashlib.sha256(data).hexdigest())
