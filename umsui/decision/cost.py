@@ -1,0 +1,135 @@
+"""What a migration will cost: downtime and total with an interval, learning from those that went before.
+
+A small model with measured constants says what the bytes alone would take; the ratios of measured to predicted in
+the history correct it, and their spread becomes the interval.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from umsui.model import Approach, Estimate, Migration, Outcome, Strategy
+
+DUMP_RATE = 1.7e9  # bytes/s: CRIU writing pages
+RESTORE_RATE = 1.6e9  # CRIU reading them
+WIRE_RATE = 480e6  # ssh with AES-GCM on one core
+UNKNOWN_BANDWIDTH = 117e6  # what 1 Gbit/s carries
+PER_PROCESS = 0.006  # a further process at freeze, dump and restore
+CREATION = 0.45  # verify, connect the ends, reserve the destination
+AFTERWARDS = 0.35  # first reply, remove the source, clean up
+STREAM_START = 0.06  # starting a copy of its own (image, volumes)
+
+# What the freeze costs without any memory: measured as the client saw it.
+FIXED: dict[Approach, float] = {Approach.ORCHESTRATOR: 0.10, Approach.SERVICE: 0.14, Approach.CONTAINER: 0.36}
+
+# The model's own interval, from its first comparison with reality.
+PRIOR_LOW, PRIOR_HIGH = 0.7, 1.7
+PRIOR_WEIGHT = 3  # so many migrations count as much as the prior
+RATIO_BOUNDS = (0.2, 10.0)  # a migration during which the machine slept teaches nothing
+WINDOW = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What has to travel, in bytes, and over what."""
+
+    memory: int
+    processes: int = 1
+    rootfs: int = 0
+    volumes: int = 0
+    image: int = 0
+    bandwidth: float | None = None  # bytes/s; None when unknown
+    rtt: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """Downtime as a client sees it, and the whole move."""
+
+    downtime: Estimate
+    total: Estimate
+
+
+def forecast(approach: Approach, strategy: Strategy, load: Load, history: Iterable[Migration] = ()) -> Forecast:
+    """The prediction for one approach and strategy; ``history`` in any order.
+
+    Raises ValueError for a strategy that there is no model of.
+    """
+    if strategy is not Strategy.STOP_COPY:
+        raise ValueError(f"no cost model of {strategy} yet")
+    past = [m for m in history if m.approach is approach and m.strategy is strategy]
+    down = stop_copy_downtime(approach, load)
+    total = CREATION + ahead(load) + down + AFTERWARDS
+    return Forecast(
+        downtime=_learned(down, past, "downtime", _measured_downtime),
+        total=_learned(total, past, "total", lambda m: m.overhead.total or None),
+    )
+
+
+def stop_copy_downtime(approach: Approach, load: Load) -> float:
+    """Seconds frozen when all memory travels while the service stands still.
+
+    Dump, wire and restore overlap, so that the slowest of them sets the pace.
+    """
+    pace = min(_bandwidth(load), WIRE_RATE, DUMP_RATE, RESTORE_RATE)
+    return FIXED[approach] + 4 * load.rtt + PER_PROCESS * max(0, load.processes - 1) + load.memory / pace
+
+
+def ahead(load: Load) -> float:
+    """Seconds to copy image, files and volumes while the service runs."""
+    parts = (load.rootfs, load.volumes, load.image)
+    pace = min(_bandwidth(load), WIRE_RATE)
+    return sum(parts) / pace + STREAM_START * sum(1 for part in parts if part)
+
+
+def _bandwidth(load: Load) -> float:
+    return max(1.0, UNKNOWN_BANDWIDTH if load.bandwidth is None else load.bandwidth)
+
+
+def _measured_downtime(migration: Migration) -> float | None:
+    return migration.downtime
+
+
+def _learned(base: float, past: Sequence[Migration], key: str, measured: Callable[[Migration], float | None]) -> Estimate:
+    """Scale the model's answer by the median ratio of measured to modelled; the spread of ratios is the interval."""
+    ratios = model_ratios(past, key, measured)
+    scale = _scale(ratios)
+    low, high = _spread([ratio / scale for ratio in ratios])
+    mid = base * scale
+    return Estimate(low=mid * low, mid=mid, high=mid * high)
+
+
+def model_ratios(past: Iterable[Migration], key: str, measured: Callable[[Migration], float | None]) -> list[float]:
+    """Measured over what the bare model had said, oldest first.
+
+    A recorded prediction was itself scaled by what was known then. That scale is worked out again here, in the same
+    order, and taken out: otherwise each good prediction would unlearn what made it good.
+    """
+    ratios: list[float] = []
+    committed = (m for m in past if m.outcome is Outcome.COMMITTED and m.finished is not None)
+    for migration in sorted(committed, key=lambda m: (m.started, m.id)):
+        predicted, seen = migration.predicted.get(key), measured(migration)
+        if not predicted or len(predicted) != 3 or predicted[1] <= 0 or not seen or seen <= 0:
+            continue
+        ratio = seen / (predicted[1] / _scale(ratios))
+        ratios.append(min(max(ratio, RATIO_BOUNDS[0]), RATIO_BOUNDS[1]))
+    return ratios
+
+
+def _scale(ratios: Sequence[float]) -> float:
+    # The model itself has one vote, so that a single odd migration moves the prediction half of the way at most.
+    return median((1.0, *ratios[-WINDOW:]))
+
+
+def _spread(relative: Sequence[float]) -> tuple[float, float]:
+    """Low and high as factors of mid: the prior, giving way to the ratios seen as they become many."""
+    if not relative:
+        return PRIOR_LOW, PRIOR_HIGH
+    ordered = sorted(relative[-WINDOW:])
+    edge = len(ordered) // 10  # the outer tenths are left out once there are enough
+    weight = len(ordered) / (len(ordered) + PRIOR_WEIGHT)
+    low = weight * ordered[edge] + (1 - weight) * PRIOR_LOW
+    high = weight * ordered[-1 - edge] + (1 - weight) * PRIOR_HIGH
+    return min(low, 0.95), max(high, 1.05)

@@ -1,0 +1,130 @@
+"""From what an operator typed to a service, the node it is on, and the node it goes to."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from umsui.errors import BadInput, Unreachable
+from umsui.model import Cluster, ClusterState, MigrationRequest, Node, Place, Service
+
+_DOWN = (ClusterState.UNREACHABLE, ClusterState.FORBIDDEN)
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """What a request means."""
+
+    service: Service
+    source_cluster: Cluster
+    destination_cluster: Cluster
+    source: Place
+    destination: Place
+
+
+def resolve(clusters: Sequence[Cluster], request: MigrationRequest) -> Resolution:
+    """The service and both places that ``request`` speaks of.
+
+    Raises BadInput for an unknown or ambiguous service, an unknown cluster or node, or when it is there already;
+    Unreachable for a cluster or node that is down or lets us not in.
+    """
+    service = find_service(clusters, request.service)
+    source_cluster = find_cluster(clusters, service.cluster)
+    destination_cluster = find_cluster(clusters, request.to)
+    source = Place(service.cluster, service.node)
+    for node in source_cluster.nodes:
+        if node.name == service.node:
+            _must_answer(f"{source_cluster.name}/{node.name}", node.state, node.error, "")
+    node = choose_node(destination_cluster, request.node, source)
+    return Resolution(service, source_cluster, destination_cluster, source, Place(destination_cluster.name, node.name))
+
+
+def find_service(clusters: Sequence[Cluster], text: str) -> Service:
+    """The one service called ``cluster/name``, or ``name`` where it is unique. Raises BadInput, Unreachable."""
+    cluster, _, wanted = text.rpartition("/")
+    if not wanted:
+        raise BadInput(f"{text!r} names no service", "give `cluster/name`; `umsui services` lists them")
+    among = [find_cluster(clusters, cluster)] if cluster else list(clusters)
+    found = [service for each in among for service in each.services if service.name == wanted]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        # Within one cluster, two nodes may each have a container of that name: only the board can tell them apart.
+        named = sorted({f"{s.key} (on {s.node})" if cluster else s.key for s in found})
+        raise BadInput(f"{text} is ambiguous: {', '.join(named)}", f"say which: `{found[0].key}`", code="ambiguous")
+    if cluster:
+        _must_answer(among[0].name, among[0].state, among[0].error, among[0].fix)
+    known = [service.key for each in clusters for service in each.services]
+    silent = [each.name for each in among if each.state in (*_DOWN, ClusterState.CONNECTING)]
+    note = f" ({', '.join(silent)} could not be asked yet)" if silent else ""
+    raise BadInput(
+        f"there is no service {text}{note}", _suggest(text, known, "`umsui services` lists them"), code="unknown-service"
+    )
+
+
+def find_cluster(clusters: Iterable[Cluster], wanted: str) -> Cluster:
+    """The cluster of that name. Raises BadInput."""
+    known = {cluster.name: cluster for cluster in clusters}
+    if wanted in known:
+        return known[wanted]
+    fix = _suggest(wanted, known, "`umsui clusters` lists them")
+    raise BadInput(f"there is no cluster {wanted}", fix, code="unknown-cluster")
+
+
+def find_node(cluster: Cluster, wanted: str) -> Node:
+    """The node of that name. Raises BadInput."""
+    for node in cluster.nodes:
+        if node.name == wanted:
+            return node
+    fix = _suggest(wanted, [node.name for node in cluster.nodes], f"`umsui nodes --cluster {cluster.name}` lists them")
+    raise BadInput(f"{cluster.name} has no node {wanted}", fix, code="unknown-node")
+
+
+def choose_node(cluster: Cluster, wanted: str | None, source: Place) -> Node:
+    """The node to go to: the one asked for, else the one with the most free memory.
+
+    Raises BadInput when the service is there already, Unreachable when no node answers.
+    """
+    if wanted is not None:
+        node = find_node(cluster, wanted)
+        if Place(cluster.name, node.name) == source:
+            raise _already(source)
+        _must_answer(f"{cluster.name}/{node.name}", node.state, node.error, cluster.fix)
+        return node
+    _must_answer(cluster.name, cluster.state, cluster.error, cluster.fix)
+    others = [node for node in cluster.nodes if Place(cluster.name, node.name) != source]
+    if not others and cluster.nodes:
+        raise _already(source)
+    answering = [node for node in others if node.state not in _DOWN]
+    if not answering:
+        error = next((node.error for node in others if node.error), "")
+        raise Unreachable(
+            f"no node of {cluster.name} answers" + (f": {error}" if error else ""),
+            cluster.fix or f"see `umsui nodes --cluster {cluster.name}`",
+        )
+    # The name breaks ties, so that the same board gives the same plan.
+    return min(answering, key=lambda node: (-node.memory_free, node.name))
+
+
+def _already(source: Place) -> BadInput:
+    fix = "choose another cluster with --to, or another node with --node"
+    return BadInput(f"it is already at {source.cluster}/{source.node}", fix, code="already-there")
+
+
+def _must_answer(where: str, state: ClusterState, error: str, fix: str) -> None:
+    if state not in _DOWN:
+        return
+    how = "lets us not in" if state is ClusterState.FORBIDDEN else "cannot be reached"
+    fix = fix or f"`umsui doctor {where}` tells more" if "/" in where else fix or "see `umsui clusters`"
+    raise Unreachable(f"{where} {how}" + (f": {error}" if error else ""), fix)
+
+
+def _suggest(text: str, known: Iterable[str], otherwise: str) -> str:
+    names = sorted(known)
+    close = difflib.get_close_matches(text, names, n=3, cutoff=0.6)
+    # What was typed without its cluster is compared with the bare names too.
+    tails = difflib.get_close_matches(text.rpartition("/")[2], {n.rpartition("/")[2] for n in names}, n=3, cutoff=0.6)
+    for tail in tails:
+        close += [name for name in names if name.rpartition("/")[2] == tail and name not in close]
+    return f"did you mean {' or '.join(f'`{name}`' for name in close[:3])}?" if close else otherwise
