@@ -92,7 +92,9 @@ def _measured_downtime(migration: Migration) -> float | None:
     return migration.downtime
 
 
-def _learned(base: float, past: Sequence[Migration], key: str, measured: Callable[[Migration], float | None]) -> Estimate:
+def _learned(
+    base: float, past: Sequence[Migration], key: str, measured: Callable[[Migration], float | None]
+) -> Estimate:
     """Scale the model's answer by the median ratio of measured to modelled; the spread of ratios is the interval."""
     ratios = model_ratios(past, key, measured)
     scale = _scale(ratios)

@@ -22,6 +22,20 @@ _ISA = re.compile(
 )
 
 
+_MAKERS = {
+    "intel": "intel",
+    "xeon": "intel",
+    "amd": "amd",
+    "epyc": "amd",
+    "ryzen": "amd",
+    "hygon": "hygon",
+    "ampere": "arm",
+    "neoverse": "arm",
+    "cortex": "arm",
+    "apple": "apple",
+}
+
+
 def isa(flags: frozenset[str], arch: str) -> frozenset[str]:
     """The CPU flags that matter to a running program."""
     return frozenset(flag for flag in flags if _ISA.match(flag)) if arch in ("x86_64", "i686") else flags
@@ -30,10 +44,7 @@ def isa(flags: frozenset[str], arch: str) -> frozenset[str]:
 def vendor(model: str) -> str:
     """Who made a CPU, from its model's name; "" when it cannot be told."""
     words = model.lower()
-    for maker in ("intel", "amd", "ampere", "apple", "arm", "hygon"):
-        if maker in words:
-            return maker
-    return {"xeon": "intel", "epyc": "amd", "ryzen": "amd", "neoverse": "arm"}.get(words.split(" ")[0], "")
+    return next((maker for sign, maker in _MAKERS.items() if sign in words), "")
 
 
 def architecture(case: Situation) -> Iterator[Finding]:

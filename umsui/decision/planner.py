@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from umsui.decision.cost import Load
@@ -69,7 +69,10 @@ def plan(
         registry = APPROACHES
     resolution = resolve(resolver.clusters(), request)
     source, destination = resolver.end(resolution.source), resolver.end(resolution.destination)
-    return decide(request, resolution, probe(resolution, source, destination, probes), history, registry)
+    probed = probe(resolution, source, destination, probes)
+    plan = decide(request, resolution, probed, history, registry)
+    published = [port.host for port in probed.specification.ports if port.protocol == "tcp"]
+    return replace(plan, endpoint=f"{destination.transport.address}:{published[0]}") if published else plan
 
 
 def probe(resolution: Resolution, source: End, destination: End, probes: Probes) -> Probed:

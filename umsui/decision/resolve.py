@@ -59,7 +59,9 @@ def find_service(clusters: Sequence[Cluster], text: str) -> Service:
     silent = [each.name for each in among if each.state in (*_DOWN, ClusterState.CONNECTING)]
     note = f" ({', '.join(silent)} could not be asked yet)" if silent else ""
     raise BadInput(
-        f"there is no service {text}{note}", _suggest(text, known, "`umsui services` lists them"), code="unknown-service"
+        f"there is no service {text}{note}",
+        _suggest(text, known, "`umsui services` lists them"),
+        code="unknown-service",
     )
 
 
@@ -122,7 +124,7 @@ def _must_answer(where: str, state: ClusterState, error: str, fix: str) -> None:
 
 def _suggest(text: str, known: Iterable[str], otherwise: str) -> str:
     names = sorted(known)
-    close = difflib.get_close_matches(text, names, n=3, cutoff=0.6)
+    close = difflib.get_close_matches(text, names, n=3, cutoff=0.5)
     # What was typed without its cluster is compared with the bare names too.
     tails = difflib.get_close_matches(text.rpartition("/")[2], {n.rpartition("/")[2] for n in names}, n=3, cutoff=0.6)
     for tail in tails:

@@ -25,11 +25,8 @@ from umsui.model import (
 
 ANNOTATION = "umsui.io/approach"
 
-Registry = Mapping[tuple[Approach, str, str], Any]
-"""(approach, source orchestrator, destination orchestrator) to its MoveFactory.
-
-A factory's ``strategies`` (an iterable of Strategy) says which it can do; without one, only stop-copy.
-"""
+Registry = Mapping[tuple[Approach, Strategy, str, str], Any]
+"""What is built: (approach, strategy, source orchestrator, destination orchestrator) to its MoveFactory."""
 
 _NEEDS: dict[Approach, tuple[tuple[Authority, ...], str]] = {
     Approach.ORCHESTRATOR: ((Authority.FULL,), "full control of both platforms"),
@@ -119,15 +116,17 @@ def _obstacle(question: Question, registry: Registry, approach: Approach, strate
         if cluster.authority not in allowed:
             fix = f"if you may change more there, set its `authority` to {allowed[-1].value} in the config"
             return f"it needs {needed}, and {cluster.name} gives {cluster.authority.value}", fix
-    factory = registry.get((approach, source.orchestrator, destination.orchestrator))
-    if factory is None:
+    pair = (source.orchestrator, destination.orchestrator)
+    built = [each for each in Strategy if (approach, each, *pair) in registry]
+    if not built:
         words = _LATER[approach].format(source=source.orchestrator, destination=destination.orchestrator)
         return words, "choose an approach that is feasible"
     kernel = _kernel_obstacle(question, strategy)
     if kernel[0]:
         return kernel
-    if strategy not in tuple(getattr(factory, "strategies", (Strategy.STOP_COPY,))):
-        return f"not built yet: {strategy.value} for {approach.value}-level", "use stop-copy"
+    if strategy not in built:
+        fix = f"use {' or '.join(each.value for each in built)}"
+        return f"not built yet: {strategy.value} for {approach.value}-level", fix
     return "", ""
 
 

@@ -81,7 +81,9 @@ def oddities(case: Situation) -> Iterator[Finding]:
         yield warning("shared-maps", f"it writes files through memory: {some(files)}", why, "nothing", where)
     if facts.user_ns:
         why = "ids are mapped anew at the destination and must be available there"
-        yield warning("user-namespace", "it runs in a user namespace", why, "give both ends the same /etc/subuid", where)
+        yield warning(
+            "user-namespace", "it runs in a user namespace", why, "give both ends the same /etc/subuid", where
+        )
 
 
 def mounts(case: Situation) -> Iterator[Finding]:
@@ -103,7 +105,11 @@ def mounts(case: Situation) -> Iterator[Finding]:
     volumes = [m for m in case.specification.mounts if m.kind == "volume"]
     if not binds and not strange:
         moved = size(sum(case.facts.volume_bytes.values()))
-        what = f"{len(volumes)} volume{'s' if len(volumes) > 1 else ''} ({moved}) will go along" if volumes else "no volumes"
+        what = (
+            f"{len(volumes)} volume{'s' if len(volumes) > 1 else ''} ({moved}) will go along"
+            if volumes
+            else "no volumes"
+        )
         yield good("volumes", what, where)
 
 
