@@ -99,8 +99,11 @@ def ensure(directory: Path) -> Path:
         owner = directory.stat().st_uid
     except OSError as error:
         raise UmsuiError(
-            f"{directory} cannot be made: {error.strerror}", "Free the path, or point its UMSUI_…_DIR variable elsewhere."
+            f"{directory} cannot be made: {error.strerror}",
+            "Free the path, or point its UMSUI_…_DIR variable elsewhere.",
         ) from error
     if owner != os.getuid():
-        raise UmsuiError(f"{directory} belongs to another user", "Remove it, or point its UMSUI_…_DIR variable elsewhere.")
+        raise UmsuiError(
+            f"{directory} belongs to another user", "Remove it, or point its UMSUI_…_DIR variable elsewhere."
+        )
     return directory

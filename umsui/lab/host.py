@@ -61,7 +61,7 @@ def start(host: Host, artifacts: Artifacts, login: keys.Key, identity: keys.Key)
     files = cgroups.create(host.cgroup)
     # The log is for what its first processes say; theirs, not ours, so that nothing waits for our end of a pipe.
     redirect = ["sh", "-c", 'exec "$@" </dev/null >"$STATE/log" 2>&1', "sh"]
-    spawn = [artifacts.skin / "usr/sbin/init-lab", "spawn", FILES / "host.sh"]
+    spawn: list[str | Path] = [artifacts.skin / "usr/sbin/init-lab", "spawn", FILES / "host.sh"]
     run([*redirect, *_joining(files, spawn)], env=env)
     deadline = time.monotonic() + 10
     while (found := pid(host)) is None:

@@ -17,7 +17,8 @@ REPOSITORY = "localhost/umsui"
 TAG = "1"
 
 # For looking around with podman exec, and for tests that change a root file system.
-_SHELL = tuple(f"/usr/bin/{name}" for name in "sh cat ls mkdir rm ln mv cp touch sleep stat dd chmod sha256sum".split())
+_TOOLS = ("sh", "cat", "ls", "mkdir", "rm", "ln", "mv", "cp", "touch", "sleep", "stat", "dd", "chmod", "sha256sum")
+_SHELL = tuple(f"/usr/bin/{name}" for name in _TOOLS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,7 @@ class Image:
     directories: tuple[str, ...] = ()
     environment: tuple[str, ...] = ()
     port: int = 0
-    extra: Callable[[Path], None] | None = None
+    finish: Callable[[Path], None] | None = None
 
     @property
     def reference(self) -> str:
@@ -48,7 +49,7 @@ def _add_nginx(tree: Path) -> None:
 
 
 IMAGES = (
-    Image("memhog", (), '["/memhog"]', port=8000, extra=_add_memhog),
+    Image("memhog", (), '["/memhog"]', port=8000, finish=_add_memhog),
     Image(
         "redis",
         ("/usr/bin/redis-server", "/usr/bin/redis-cli", *_SHELL),
@@ -62,12 +63,12 @@ IMAGES = (
         '["nginx", "-g", "daemon off;"]',
         directories=("etc/nginx", "srv", "var/log/nginx", "var/lib/nginx"),
         port=80,
-        extra=_add_nginx,
+        finish=_add_nginx,
     ),
 )
 
-_PASSWD = "root:x:0:0:root:/root:/bin/sh\nwww-data:x:33:33:www-data:/srv:/bin/false\n"
-_GROUP = "root:x:0:\nwww-data:x:33:\n"
+_USERS = "root:x:0:0:root:/root:/bin/sh\nwww-data:x:33:33:www-data:/srv:/bin/false\n"
+_GROUPS = "root:x:0:\nwww-data:x:33:\n"
 
 
 def key(rootfs_key: str) -> str:
@@ -100,8 +101,8 @@ def _fill(image: Image, tree: Path, system: Path) -> None:
     (tree / "tmp").chmod(0o1777)
     for name in image.directories:
         (tree / name).mkdir(parents=True, exist_ok=True)
-    (tree / "etc/passwd").write_text(_PASSWD)
-    (tree / "etc/group").write_text(_GROUP)
+    (tree / "etc/passwd").write_text(_USERS)
+    (tree / "etc/group").write_text(_GROUPS)
     if image.binaries:
         # ldd names what is missing nowhere else; a static binary makes it fail, and there is none among these.
         said = run(["chroot", system, "ldd", *image.binaries])
@@ -110,8 +111,8 @@ def _fill(image: Image, tree: Path, system: Path) -> None:
             destination = tree / path.lstrip("/")
             destination.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(_resolve(system, path), destination)
-    if image.extra is not None:
-        image.extra(tree)
+    if image.finish is not None:
+        image.finish(tree)
 
 
 def _resolve(system: Path, path: str) -> Path:
@@ -145,8 +146,8 @@ done
 
 def _import(trees: Path, store: Path, system: Path) -> None:
     words = [word for i in IMAGES for word in (i.name, str(i.port), i.command, i.reference)]
-    argv = ["unshare", "-m", "--propagation", "private", "sh", "-c", _IMPORT, "sh", system, trees, store, *words]
-    run(argv, timeout=300)
+    namespace = ["unshare", "-m", "--propagation", "private"]
+    run([*namespace, "sh", "-c", _IMPORT, "sh", str(system), str(trees), str(store), *words], timeout=300)
 
 
 def make_artifacts(report: Report) -> artifacts.Artifacts:

@@ -15,9 +15,11 @@ from umsui.lab.commands import LabError, Report, run
 
 SUITE = "trixie"
 PACKAGES = (
-    "podman crun runc conmon netavark openssh-server openssh-client iproute2 nftables iptables procps python3-minimal "
-    "python3 rsync redis-server nginx-light criu libcriu2 docker.io docker-cli strace zstd curl ca-certificates"
-).split()
+    *("podman", "crun", "runc", "conmon", "netavark", "docker.io", "docker-cli", "criu", "libcriu2"),
+    *("openssh-server", "openssh-client", "iproute2", "nftables", "iptables", "procps", "rsync", "zstd", "curl"),
+    *("python3-minimal", "python3", "strace", "ca-certificates"),
+    *("redis-server", "nginx-light"),
+)
 NEWER_SUITE = "sid"
 NEWER_PACKAGES = ("criu", "libcriu2", "libcompel1", "libnet9", "libnl-3-200")
 OLDEST_CRIU = (4, 2)
