@@ -28,15 +28,18 @@ class Resolver(Protocol):
 
 
 class Probes(Protocol):
-    """How facts are found out; ``umsui.interface.probe`` is one. Each raises Unreachable or CommandFailed."""
+    """How facts are found out: ``umsui.interface.probe.Probes``. Each raises Unreachable or CommandFailed. Thread-safe."""
 
-    def node_facts(self, end: End) -> NodeFacts:
-        """The node's facts."""
+    def warm(self, *ends: End) -> None:
+        """Connect to these ends, at once."""
 
-    def service_facts(self, end: End, container_id: str) -> ServiceFacts:
-        """The facts of the service with this id on that node."""
+    def node(self, end: End) -> NodeFacts:
+        """What the node has and lacks."""
 
-    def link_facts(self, source: End, destination: End) -> LinkFacts:
+    def service(self, end: End, name: str) -> ServiceFacts:
+        """What the service is made of at this moment."""
+
+    def link(self, source: End, destination: End) -> LinkFacts:
         """The way from one node to the other."""
 
 
@@ -77,12 +80,13 @@ def plan(
 
 def probe(resolution: Resolution, source: End, destination: End, probes: Probes) -> Probed:
     """All facts, asked for at the same time: a plan is as fast as its slowest probe."""
+    probes.warm(source, destination)
     with ThreadPoolExecutor(max_workers=5, thread_name_prefix="probe") as pool:
         spec = pool.submit(source.orchestrator.specification, source.transport, resolution.service.name)
-        here = pool.submit(probes.node_facts, source)
-        there = pool.submit(probes.node_facts, destination)
-        service = pool.submit(probes.service_facts, source, resolution.service.id)
-        link = pool.submit(probes.link_facts, source, destination)
+        here = pool.submit(probes.node, source)
+        there = pool.submit(probes.node, destination)
+        service = pool.submit(probes.service, source, resolution.service.name)
+        link = pool.submit(probes.link, source, destination)
         return Probed(spec.result(), here.result(), there.result(), service.result(), link.result())
 
 

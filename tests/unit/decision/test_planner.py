@@ -28,7 +28,7 @@ def test_plan() -> None:
     assert made.endpoint == "10.77.0.12:8000"
     assert made.downtime
     assert made.downtime.mid == pytest.approx(0.1 + 64 * MIB / 117e6, rel=0.05)
-    assert sorted(world.asked) == ["azure-lab/n1", "gcp-lab/g2"]
+    assert sorted(world.asked) == ["azure-lab/n1", "gcp-lab/g2", "warm 2"]
 
 
 def test_bandwidth_limit_slows_it() -> None:
@@ -62,7 +62,7 @@ def test_errors_of_probes_are_raised() -> None:
     def broken(*_: Any) -> LinkFacts:
         raise Unreachable("gone")
 
-    world.link_facts = broken  # type: ignore[method-assign]
+    world.link = broken  # type: ignore[method-assign]
     with pytest.raises(Unreachable, match="gone"):
         plan(request(), world, world, registry=REGISTRY)
 

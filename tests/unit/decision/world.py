@@ -139,15 +139,18 @@ class World:
         orchestrator = SimpleNamespace(specification=lambda _t, _n: self.facts.get("spec", SPEC))
         return SimpleNamespace(place=place, transport=SimpleNamespace(address="10.77.0.12"), orchestrator=orchestrator)
 
-    def node_facts(self, end: Any) -> NodeFacts:
+    def warm(self, *ends: Any) -> None:
+        self.asked.append(f"warm {len(ends)}")
+
+    def node(self, end: Any) -> NodeFacts:
         found: NodeFacts = self.facts.get(end.place.cluster, NODE)
         return found
 
-    def service_facts(self, end: Any, container_id: str) -> ServiceFacts:
-        assert container_id == "memhog-id"
+    def service(self, end: Any, name: str) -> ServiceFacts:
+        assert name == "memhog"
         found: ServiceFacts = self.facts.get("service", FACTS)
         return found
 
-    def link_facts(self, source: Any, destination: Any) -> LinkFacts:
+    def link(self, source: Any, destination: Any) -> LinkFacts:
         found: LinkFacts = self.facts.get("link", LINK)
         return found
