@@ -1,0 +1,37 @@
+# make setup   .venv with everything for development
+# make demo    the lab up and the console on it; without a terminal: one migration, its result as JSON
+# make test    all tests that this machine can run
+# make lint    style, types, layers
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.PHONY: help setup demo lab test lint format
+
+help:
+	@sed -n 's/^# //p' Makefile
+
+setup: .venv/.ready
+
+.venv/.ready: requirements-dev.lock pyproject.toml scripts/setup
+	@scripts/setup
+
+# What the lab needs from the network, once; quick when it is there.
+lab: setup
+	@.venv/bin/python scripts/prepare_lab.py
+
+demo: lab
+	@scripts/demo
+
+test: setup
+	@.venv/bin/python scripts/prepare_lab.py --or-skip
+	@.venv/bin/pytest $(PYTEST_ARGS)
+
+lint: setup
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+
+format: setup
+	.venv/bin/ruff check --fix .
+	.venv/bin/ruff format .

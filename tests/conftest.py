@@ -1,0 +1,146 @@
+"""What all tests share: folders of their own, and one lab for the whole session (never the user's)."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from umsui import lab as lab_module
+from umsui import locations
+from umsui.lab import cgroups, network
+from umsui.lab import host as lab_host
+from umsui.lab.topology import Host, Lab
+
+# Instances that tests may take; 0 is the user's. Each is held by a lock, so that two test runs do not meet.
+TEST_INSTANCES = (7, 8, 9, 6, 5)
+_held: list[int] = []
+_folder: list[Path] = []
+
+
+def claim_instance() -> int:
+    """Take a lab instance that no other test run has, until this process ends."""
+    folder = locations.cache_dir() / "lab"
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for instance in TEST_INSTANCES:
+        handle = os.open(folder / f".test-{instance}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(handle)
+            continue
+        _held.append(handle)
+        return instance
+    pytest.fail(f"other test runs hold all lab instances {TEST_INSTANCES}")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Point umsui's folders, except the cache, at a place of this session's own."""
+    folder = Path(tempfile.mkdtemp(prefix="umsui-test-"))
+    _folder.append(folder)
+    for name in ("CONFIG", "DATA", "RUNTIME"):
+        os.environ[f"UMSUI_{name}_DIR"] = str(folder / name.lower())
+    os.environ.pop("UMSUI_CONFIG", None)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Remove them."""
+    while _folder:
+        shutil.rmtree(_folder.pop(), ignore_errors=True)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Fast tests first: those on the lab come last, and are skipped where there can be none."""
+    items.sort(key=lambda item: item.get_closest_marker("lab") is not None)
+    reason = "needs Linux" if sys.platform != "linux" else "needs root" if os.geteuid() != 0 else ""
+    if reason:
+        for item in items:
+            if item.get_closest_marker("lab") is not None:
+                item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def leftovers(lab: Lab, namespaces: frozenset[str] = frozenset()) -> list[str]:
+    """What there is of ``lab`` on this machine; nothing, after it went down. ``namespaces``: those its hosts had."""
+    found = [f"cgroup {name}" for name in cgroups._groups(lab.cgroup_prefix)]
+    found += [f"link {name}" for name in network._own_links(lab)]
+    found += [f"files {lab.directory}"] if lab.directory.exists() else []
+    subnet = lab.gateway.rpartition(".")[0] + "."
+    routes = network.run(["ip", "route", "show", "table", "all"]).splitlines()
+    found += [f"route {line}" for line in routes if subnet in line]
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (process / "cmdline").read_bytes().decode(errors="replace").replace("\0", " ")
+            mounts = (process / "mountinfo").read_text()
+            if str(lab.directory) in mounts:
+                found.append(f"mounts in {process.name}: {words}")
+            mine = {os.readlink(process / "ns" / kind) for kind in ("net", "mnt", "pid")}
+            if mine & namespaces or str(lab.directory) in words:
+                found.append(f"process {process.name}: {words}")
+        except OSError:
+            continue  # it ended meanwhile, or is a zombie
+    return found
+
+
+def namespaces_of(lab: Lab) -> frozenset[str]:
+    """The namespaces of the hosts that are up."""
+    pids = [pid for host in lab.hosts if (pid := lab_host.pid(host)) is not None]
+    return frozenset(os.readlink(f"/proc/{pid}/ns/{kind}") for pid in pids for kind in ("net", "mnt", "pid"))
+
+
+@dataclass(frozen=True)
+class RunningLab:
+    """The session's lab, with the services where they started after ``reset``."""
+
+    lab: Lab
+    lines: list[str] = field(default_factory=list)
+
+    @property
+    def config(self) -> Path:
+        """Its config file; the coordinator finds it by itself when there is no other."""
+        return self.lab.config
+
+    def host(self, name: str) -> Host:
+        """The host ``name``, e.g. "azure-1"."""
+        return next(host for host in self.lab.hosts if host.name == name)
+
+    def run(self, host: str, *argv: str, timeout: float = 60.0, stdin: str | None = None) -> str:
+        """Run a command as root on a host; returns its output, raises LabError when it fails."""
+        return lab_host.run_in(self.host(host), argv, timeout=timeout, stdin=stdin)
+
+    def sh(self, host: str, script: str, timeout: float = 60.0) -> str:
+        """Run a shell script as root on a host."""
+        return self.run(host, "sh", "-c", script, timeout=timeout)
+
+    def reset(self) -> None:
+        """Memhog, redis and nginx fresh where they started, nothing else anywhere, links unshaped (0.6 s)."""
+        lab_module.shape(None)
+        lab_module.reset(self.lines.append)
+
+
+@pytest.fixture(scope="session")
+def lab() -> Iterator[RunningLab]:
+    """A lab that is up for the whole session. Tests that move or change services use ``fresh_lab``."""
+    os.environ["UMSUI_LAB_INSTANCE"] = str(claim_instance())
+    selected = Lab.selected()
+    lab_module.down(lambda line: None)
+    running = RunningLab(selected)
+    lab_module.up(None, "podman", running.lines.append)
+    namespaces = namespaces_of(selected)
+    yield running
+    os.environ["UMSUI_LAB_INSTANCE"] = str(selected.instance)
+    lab_module.down(running.lines.append)
+    assert leftovers(selected, namespaces) == []
+
+
+@pytest.fixture
+def fresh_lab(lab: RunningLab) -> RunningLab:
+    """The session's lab with its sample services started anew."""
+    lab.reset()
+    return lab
