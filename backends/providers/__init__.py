@@ -1,0 +1,1 @@
+"""Who runs the machines: where the nodes come from."""
