@@ -68,8 +68,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def leftovers(lab: Lab, namespaces: frozenset[str] = frozenset()) -> list[str]:
     """What there is of ``lab`` on this machine; nothing, after it went down. ``namespaces``: those its hosts had."""
-    found = [f"cgroup {name}" for name in cgroups._groups(lab.cgroup_prefix)]
-    found += [f"link {name}" for name in network._own_links(lab)]
+    found = [f"cgroup {name}" for name in cgroups.groups(lab.cgroup_prefix)]
+    found += [f"link {name}" for name in network.own_links(lab)]
     found += [f"files {lab.directory}"] if lab.directory.exists() else []
     subnet = lab.gateway.rpartition(".")[0] + "."
     routes = network.run(["ip", "route", "show", "table", "all"]).splitlines()
@@ -80,7 +80,7 @@ def leftovers(lab: Lab, namespaces: frozenset[str] = frozenset()) -> list[str]:
             mounts = (process / "mountinfo").read_text()
             if str(lab.directory) in mounts:
                 found.append(f"mounts in {process.name}: {words}")
-            mine = {os.readlink(process / "ns" / kind) for kind in ("net", "mnt", "pid")}
+            mine = {str((process / "ns" / kind).readlink()) for kind in ("net", "mnt", "pid")}
             if mine & namespaces or str(lab.directory) in words:
                 found.append(f"process {process.name}: {words}")
         except OSError:
@@ -91,7 +91,7 @@ def leftovers(lab: Lab, namespaces: frozenset[str] = frozenset()) -> list[str]:
 def namespaces_of(lab: Lab) -> frozenset[str]:
     """The namespaces of the hosts that are up."""
     pids = [pid for host in lab.hosts if (pid := lab_host.pid(host)) is not None]
-    return frozenset(os.readlink(f"/proc/{pid}/ns/{kind}") for pid in pids for kind in ("net", "mnt", "pid"))
+    return frozenset(str(Path(f"/proc/{pid}/ns/{kind}").readlink()) for pid in pids for kind in ("net", "mnt", "pid"))
 
 
 @dataclass(frozen=True)

@@ -77,7 +77,7 @@ def lab_dir() -> Path:
 
 def lab_instance() -> int:
     """Which lab ``UMSUI_LAB_INSTANCE`` selects (0 by default); raises BadInput when it is not 0 to 9."""
-    text = os.environ.get("UMSUI_LAB_INSTANCE", "0")
+    text = os.environ.get("UMSUI_LAB_INSTANCE") or "0"
     if not text.isascii() or not text.isdigit() or int(text) not in LAB_INSTANCES:
         raise BadInput(f"UMSUI_LAB_INSTANCE is {text!r}", "Set it to a number from 0 to 9, or unset it.")
     return int(text)

@@ -69,7 +69,8 @@ def entrances(name: str) -> list[Path]:
     return [h.mount / name / (LEAF if h.unified else "") / "cgroup.procs" for h in hierarchies()]
 
 
-def _groups(prefix: str) -> Iterator[Path]:
+def groups(prefix: str) -> Iterator[Path]:
+    """The cgroups whose names begin with ``prefix``, in all hierarchies."""
     for hierarchy in hierarchies():
         yield from hierarchy.mount.glob(f"{prefix}*")
 
@@ -82,13 +83,13 @@ def _subtree(group: Path) -> Iterator[Path]:
 
 def exist(prefix: str) -> bool:
     """Whether any cgroup's name begins with ``prefix``."""
-    return next(_groups(prefix), None) is not None
+    return next(groups(prefix), None) is not None
 
 
 def processes(prefix: str) -> set[int]:
     """All processes in cgroups whose names begin with ``prefix``."""
     pids: set[int] = set()
-    for group in _groups(prefix):
+    for group in groups(prefix):
         for directory in _subtree(group):
             with contextlib.suppress(OSError):
                 pids.update(int(line) for line in (directory / "cgroup.procs").read_text().split())
@@ -97,7 +98,7 @@ def processes(prefix: str) -> set[int]:
 
 def _thaw(prefix: str) -> None:
     """A frozen process does not even die."""
-    for group in _groups(prefix):
+    for group in groups(prefix):
         for directory in reversed(list(_subtree(group))):
             for file, text in (("freezer.state", "THAWED"), ("cgroup.freeze", "0")):
                 if (directory / file).exists():
@@ -123,9 +124,9 @@ def kill(prefix: str, timeout: float = 10.0) -> None:
 def remove(prefix: str, timeout: float = 10.0) -> None:
     """Remove the emptied cgroups whose names begin with ``prefix``; raises LabError after ``timeout`` seconds."""
     deadline = time.monotonic() + timeout
-    while groups := list(_groups(prefix)):
+    while found := list(groups(prefix)):
         failure: OSError | None = None
-        for group in groups:
+        for group in found:
             for directory in _subtree(group):
                 try:
                     directory.rmdir()

@@ -21,9 +21,16 @@ RUNNING = {
     "mount": "mount",
     "hostname": "hostname",
 }
+# What is built runs in namespaces of its own: its mounts and processes go when it ends, or when we are killed.
+ISOLATED = (
+    *("setpriv", "--pdeathsig", "KILL"),
+    *("unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child", "--mount-proc"),
+)
+
 BUILDING = {
     "debootstrap": "debootstrap debian-archive-keyring ca-certificates",
     "gcc": "gcc libc6-dev",
+    "setpriv": "util-linux",
     "unshare": "util-linux",
     "chroot": "coreutils",
     "tar": "tar",
@@ -42,13 +49,13 @@ def run(
     stdin: str | None = None,
     timeout: float = 60.0,
     env: Mapping[str, str] | None = None,
-    cwd: Path | None = None,
+    label: str = "",
 ) -> str:
-    """Run a command to its end (``timeout`` in seconds) and return its output.
+    """Run a command to its end (``timeout`` in seconds) and return its output. ``label`` stands for it in errors.
 
     Raises LabError with what it wrote to stderr when it fails or takes too long.
     """
-    name = Path(argv[0]).name
+    name = label or " ".join(map(str, argv[:4]))
     try:
         done = subprocess.run(
             [str(word) for word in argv],
@@ -59,16 +66,17 @@ def run(
             errors="replace",
             timeout=timeout,
             env=env,
-            cwd=cwd,
             check=False,
         )
     except FileNotFoundError as error:
-        raise LabError(f"The command {name} is missing", f"Install it, then try again ({error.strerror}).") from error
+        raise LabError(
+            f"The command {argv[0]} is missing", f"Install it, then try again ({error.strerror})."
+        ) from error
     except subprocess.TimeoutExpired as error:
         raise LabError(f"{name} did not end within {timeout:.0f} s", "Is this machine very busy? Try again.") from error
     if done.returncode != 0:
         said = (done.stderr.strip() or done.stdout.strip())[-2000:]
-        raise LabError(f"{' '.join(map(str, argv[:4]))} failed ({done.returncode}): {said}")
+        raise LabError(f"{name} failed ({done.returncode}): {said}")
     return done.stdout
 
 

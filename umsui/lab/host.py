@@ -62,7 +62,7 @@ def start(host: Host, artifacts: Artifacts, login: keys.Key, identity: keys.Key)
     # The log is for what its first processes say; theirs, not ours, so that nothing waits for our end of a pipe.
     redirect = ["sh", "-c", 'exec "$@" </dev/null >"$STATE/log" 2>&1', "sh"]
     spawn: list[str | Path] = [artifacts.skin / "usr/sbin/init-lab", "spawn", FILES / "host.sh"]
-    run([*redirect, *_joining(files, spawn)], env=env)
+    run([*redirect, *_joining(files, spawn)], env=env, label=f"starting {host.name} (see {host.directory}/log)")
     deadline = time.monotonic() + 10
     while (found := pid(host)) is None:
         if time.monotonic() > deadline or not cgroups.processes(host.cgroup):
@@ -99,7 +99,8 @@ def run_in(host: Host, argv: Sequence[str], *, stdin: str | None = None, timeout
         raise LabError(f"The host {host.name} is not up", "umsui lab up")
     enter = ["nsenter", "-t", str(first), "-m", "-p", "-u", "-i", "-n", "-C", "-r", "-w", "--"]
     files = cgroups.entrances(host.cgroup)
-    return run(_joining(files, [*enter, *argv]), stdin=stdin, timeout=timeout, env=ENVIRONMENT)
+    label = f"{' '.join(argv)[:80]} on {host.name}"
+    return run(_joining(files, [*enter, *argv]), stdin=stdin, timeout=timeout, env=ENVIRONMENT, label=label)
 
 
 def wait_for_sshd(host: Host, timeout: float = 10.0) -> None:

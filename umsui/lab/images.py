@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from umsui.lab import artifacts, rootfs
-from umsui.lab.commands import Report, run
+from umsui.lab.commands import ISOLATED, Report, run
 
 FILES = Path(__file__).parent / "files"
 MEMHOG = FILES / "memhog.c"
@@ -27,7 +27,7 @@ class Image:
 
     name: str
     binaries: tuple[str, ...]  # of the root file system, with the libraries they need
-    command: str  # a JSON list
+    instruction: str  # what it runs, in a Containerfile's words
     directories: tuple[str, ...] = ()
     environment: tuple[str, ...] = ()
     port: int = 0
@@ -49,18 +49,18 @@ def _add_nginx(tree: Path) -> None:
 
 
 IMAGES = (
-    Image("memhog", (), '["/memhog"]', port=8000, finish=_add_memhog),
+    Image("memhog", (), 'ENTRYPOINT ["/memhog"]', port=8000, finish=_add_memhog),
     Image(
         "redis",
         ("/usr/bin/redis-server", "/usr/bin/redis-cli", *_SHELL),
-        '["redis-server", "--dir", "/data", "--appendonly", "yes", "--save", "", "--protected-mode", "no"]',
+        'CMD ["redis-server", "--dir", "/data", "--appendonly", "yes", "--save", "", "--protected-mode", "no"]',
         directories=("data",),
         port=6379,
     ),
     Image(
         "nginx",
         ("/usr/sbin/nginx", *_SHELL),
-        '["nginx", "-g", "daemon off;"]',
+        'CMD ["nginx", "-g", "daemon off;"]',
         directories=("etc/nginx", "srv", "var/log/nginx", "var/lib/nginx"),
         port=80,
         finish=_add_nginx,
@@ -120,7 +120,7 @@ def _resolve(system: Path, path: str) -> Path:
     return system / run(["chroot", system, "readlink", "-f", path]).strip().lstrip("/")
 
 
-# In a mount namespace of its own: $1 root file system, $2 trees, $3 store, then image, port, command of each.
+# In a mount namespace of its own: $1 root file system, $2 trees, $3 store, then name, port, instruction, reference of each.
 _IMPORT = """
 set -e
 system=$1 trees=$2 store=$3
@@ -137,7 +137,7 @@ mount --bind "$store" "$system/tmp/store"
 while [ $# -gt 0 ]; do
     tar -C "$trees/$1" --numeric-owner -cf - . | chroot "$system" env -i HOME=/tmp PATH=/usr/sbin:/usr/bin \\
         PODMAN_IGNORE_CGROUPSV1_WARNING=1 podman --root /tmp/store --runroot /run/store --storage-driver overlay \\
-        --cgroup-manager cgroupfs import -q --change "CMD $3" --change "EXPOSE $2" \\
+        --cgroup-manager cgroupfs import -q --change "$3" --change "EXPOSE $2" \\
         --change "ENV PATH=/usr/sbin:/usr/bin" - "$4"
     shift 4
 done
@@ -145,9 +145,8 @@ done
 
 
 def _import(trees: Path, store: Path, system: Path) -> None:
-    words = [word for i in IMAGES for word in (i.name, str(i.port), i.command, i.reference)]
-    namespace = ["unshare", "-m", "--propagation", "private"]
-    run([*namespace, "sh", "-c", _IMPORT, "sh", str(system), str(trees), str(store), *words], timeout=300)
+    words = [word for i in IMAGES for word in (i.name, str(i.port), i.instruction, i.reference)]
+    run([*ISOLATED, "sh", "-c", _IMPORT, "sh", str(system), str(trees), str(store), *words], timeout=300)
 
 
 def make_artifacts(report: Report) -> artifacts.Artifacts:

@@ -155,7 +155,7 @@ def _whole(lab: Lab) -> bool:
 
 
 def _anything_left(lab: Lab) -> bool:
-    return lab.directory.exists() or network.exists(lab) or cgroups.exist(lab.cgroup_prefix)
+    return lab.directory.exists() or bool(network.own_links(lab)) or cgroups.exist(lab.cgroup_prefix)
 
 
 def _remove(lab: Lab) -> None:

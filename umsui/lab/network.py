@@ -34,14 +34,10 @@ def _links() -> list[dict[str, object]]:
     return links
 
 
-def _own_links(lab: Lab) -> list[str]:
+def own_links(lab: Lab) -> list[str]:
+    """The names of the lab's links that are there."""
     names = [path.name for path in Path("/sys/class/net").iterdir()]
     return sorted(name for name in names if name == lab.bridge or name.startswith(f"{lab.bridge}-"))
-
-
-def exists(lab: Lab) -> bool:
-    """Whether any link of the lab is there."""
-    return bool(_own_links(lab))
 
 
 def owner(lab: Lab) -> Path | None:
@@ -109,7 +105,7 @@ def shape(pids: Sequence[int], rate: str | None) -> None:
 
 def remove(lab: Lab) -> None:
     """Remove the lab's links and, with them, its addresses and routes."""
-    for name in _own_links(lab):
+    for name in own_links(lab):
         try:
             run(["ip", "link", "delete", name])
         except LabError:  # a cable goes by itself once the other end's namespace is gone

@@ -11,7 +11,7 @@ import subprocess
 from pathlib import Path
 
 from umsui.lab import artifacts
-from umsui.lab.commands import LabError, Report, run
+from umsui.lab.commands import ISOLATED, LabError, Report, run
 
 SUITE = "trixie"
 PACKAGES = (
@@ -23,6 +23,7 @@ PACKAGES = (
 NEWER_SUITE = "sid"
 NEWER_PACKAGES = ("criu", "libcriu2", "libcompel1", "libnet9", "libnl-3-200")
 OLDEST_CRIU = (4, 2)
+NEEDED_SPACE = 2 << 30  # bytes, while it is built
 REVISION = "1"  # raise it when the recipe below changes in another way
 
 SKIN = Path(__file__).parent / "skin"
@@ -62,6 +63,13 @@ def build_skin(target: Path) -> None:
 
 def build_rootfs(target: Path, report: Report) -> None:
     """Bootstrap Debian into ``target``; takes a minute or two. Raises LabError."""
+    free = shutil.disk_usage(target).free
+    if free < NEEDED_SPACE:
+        raise LabError(
+            f"{target.parent} has {free >> 20} MiB free; the lab needs {NEEDED_SPACE >> 20}",
+            "Free some space, or set UMSUI_CACHE_DIR to where there is more.",
+            code="no-space",
+        )
     report(f"root file system: Debian {SUITE} from {mirror()} (a minute or two, once)")
     _debootstrap(target, report)
     report(f"root file system: CRIU from Debian {NEWER_SUITE}")
@@ -84,9 +92,8 @@ def _no_mirror(said: str) -> LabError:
 
 
 def _debootstrap(target: Path, report: Report) -> None:
-    # In a mount namespace of its own: what debootstrap mounts goes with it, even if we are killed.
     include = ",".join(PACKAGES)
-    argv = ["unshare", "-m", "--propagation", "private", "debootstrap", "--variant=minbase", f"--include={include}"]
+    argv = [*ISOLATED, "debootstrap", "--variant=minbase", f"--include={include}"]
     said: list[str] = []
     stage = ""
     with subprocess.Popen(
@@ -123,7 +130,7 @@ def _add_newer(target: Path) -> None:
     (work / "etc/sources.list").write_text(f"deb [signed-by={inside}] {mirror()} {NEWER_SUITE} main\n")
     proxies = {name: value for name, value in os.environ.items() if name.lower().endswith("_proxy")}
     env = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "APT_CONFIG": "/tmp/newer/apt.conf", **proxies}  # noqa: S108
-    in_target = ["unshare", "-m", "--propagation", "private", "chroot", str(target)]
+    in_target = [*ISOLATED, "chroot", str(target)]
     try:
         run([*in_target, "apt-get", "update", "-q"], timeout=300, env=env)
         download = f"cd /tmp/newer/debs && apt-get download -q {' '.join(NEWER_PACKAGES)}"
