@@ -11,7 +11,7 @@ from umsui.model import Estimate, Finding, Migration, Place, Plan, Verdict
 
 
 def result_document(migration: Migration) -> dict[str, Any]:
-    """A migration as ``migrate --json`` ends with it: seconds are floats, sizes bytes; ``outcome`` null while it runs."""
+    """A migration as ``migrate --json`` ends with it, in seconds and bytes; ``outcome`` is null while it runs."""
     return {
         "id": migration.id,
         "service": migration.service,

@@ -28,7 +28,7 @@ class Resolver(Protocol):
 
 
 class Probes(Protocol):
-    """How facts are found out: ``umsui.interface.probe.Probes``. Each raises Unreachable or CommandFailed. Thread-safe."""
+    """How facts are found out: ``umsui.interface.probe.Probes``. Thread-safe; raises Unreachable, CommandFailed."""
 
     def warm(self, *ends: End) -> None:
         """Connect to these ends, at once."""

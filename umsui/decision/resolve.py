@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from umsui.errors import BadInput, Unreachable
 from umsui.model import Cluster, ClusterState, MigrationRequest, Node, Place, Service
 
+LIKENESS = 0.5  # how much a name must be like what was typed to be suggested
 _DOWN = (ClusterState.UNREACHABLE, ClusterState.FORBIDDEN)
 
 
@@ -124,9 +125,14 @@ def _must_answer(where: str, state: ClusterState, error: str, fix: str) -> None:
 
 def _suggest(text: str, known: Iterable[str], otherwise: str) -> str:
     names = sorted(known)
-    close = difflib.get_close_matches(text, names, n=3, cutoff=0.5)
-    # What was typed without its cluster is compared with the bare names too.
-    tails = difflib.get_close_matches(text.rpartition("/")[2], {n.rpartition("/")[2] for n in names}, n=3, cutoff=0.6)
-    for tail in tails:
-        close += [name for name in names if name.rpartition("/")[2] == tail and name not in close]
-    return f"did you mean {' or '.join(f'`{name}`' for name in close[:3])}?" if close else otherwise
+    alike = sorted(((_likeness(text, name), name) for name in names), key=lambda pair: (-pair[0], pair[1]))
+    # Only those that are nearly as close as the closest: three lab clusters all look alike otherwise.
+    close = [name for likeness, name in alike[:3] if likeness >= LIKENESS and likeness >= alike[0][0] - 0.1]
+    return f"did you mean {' or '.join(f'`{name}`' for name in close)}?" if close else otherwise
+
+
+def _likeness(text: str, name: str) -> float:
+    """0 to 1; what was typed without its cluster is compared with the bare name, too."""
+    whole = difflib.SequenceMatcher(None, text, name).ratio()
+    bare = difflib.SequenceMatcher(None, text.rpartition("/")[2], name.rpartition("/")[2]).ratio()
+    return max(whole, 0.95 * bare)

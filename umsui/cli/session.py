@@ -1,0 +1,88 @@
+"""The one place where commands get at the coordinator."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol, cast
+
+from umsui.errors import BadInput
+from umsui.model import Cluster, ClusterState, Event, Finding, Migration, MigrationRequest, Plan
+
+
+class Api(Protocol):
+    """What commands ask of the coordinator (docs/api.md); ``umsui.coordinator.client.Client`` does it.
+
+    Every call raises UmsuiError with the coordinator's own words, and Unreachable when no coordinator answers.
+    """
+
+    def info(self) -> dict[str, Any]:
+        """Version, pid, paths."""
+
+    def board(self) -> Sequence[Cluster]:
+        """What is known now."""
+
+    def refresh(self) -> Sequence[Cluster]:
+        """Ask every node now."""
+
+    def plan(self, request: MigrationRequest) -> Plan:
+        """What would be done."""
+
+    def migrate(self, request: MigrationRequest, confirm: str = "") -> Migration:
+        """Start it."""
+
+    def migrations(self) -> Sequence[Migration]:
+        """All, newest first."""
+
+    def migration(self, migration_id: str) -> Migration:
+        """One of them."""
+
+    def events(self, migration_id: str) -> Iterator[Event]:
+        """Its events from the first one, then live, up to its outcome."""
+
+    def cancel(self, migration_id: str) -> Migration:
+        """Call it off. Raises UmsuiError with code ``too-late`` after commit."""
+
+    def doctor(self, node: str | None = None) -> Sequence[Finding]:
+        """What nodes lack; ``node`` is ``cluster/node``."""
+
+    def shutdown(self, force: bool = False) -> None:
+        """Stop the coordinator. Raises UmsuiError with code ``busy`` while migrations run."""
+
+
+def ensure() -> None:
+    """Start a coordinator where none runs. Raises UmsuiError when it does not come up."""
+    from umsui.coordinator.client import ensure_running  # noqa: PLC0415
+
+    ensure_running()
+
+
+def connect(*, start: bool = True) -> Api:
+    """A client of the coordinator, started if need be; without ``start``, its absence shows at the first call."""
+    from umsui.coordinator.client import Client  # noqa: PLC0415
+
+    if start:
+        ensure()
+    return cast(Api, Client())
+
+
+def settled(api: Api, *, refresh: bool = False) -> Sequence[Cluster]:
+    """The board; when the coordinator has just started, once every node has answered or failed."""
+    clusters = api.board()
+    if refresh or any(cluster.state is ClusterState.CONNECTING for cluster in clusters):
+        return api.refresh()
+    return clusters
+
+
+def full_id(api: Api, text: str) -> str:
+    """The id of a migration from its unique beginning; ``last`` is the newest. Raises BadInput."""
+    known = [migration.id for migration in api.migrations()]
+    if text == "last" and known:
+        return known[0]
+    if text in known:
+        return text
+    found = [each for each in known if text and each.startswith(text)]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise BadInput(f"{text} is ambiguous: {', '.join(found[:5])}", "give more of the id", code="ambiguous")
+    raise BadInput(f"there is no migration {text}", "`umsui migrations` lists them", code="unknown-migration")
