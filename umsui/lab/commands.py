@@ -69,9 +69,7 @@ def run(
             check=False,
         )
     except FileNotFoundError as error:
-        raise LabError(
-            f"The command {argv[0]} is missing", f"Install it, then try again ({error.strerror})."
-        ) from error
+        raise LabError(f"The command {argv[0]} is missing", "Install it, then try again.") from error
     except subprocess.TimeoutExpired as error:
         raise LabError(f"{name} did not end within {timeout:.0f} s", "Is this machine very busy? Try again.") from error
     if done.returncode != 0:

@@ -120,7 +120,7 @@ def _resolve(system: Path, path: str) -> Path:
     return system / run(["chroot", system, "readlink", "-f", path]).strip().lstrip("/")
 
 
-# In a mount namespace of its own: $1 root file system, $2 trees, $3 store, then name, port, instruction, reference of each.
+# $1 root file system, $2 trees, $3 store, then the name, port, instruction and reference of each image.
 _IMPORT = """
 set -e
 system=$1 trees=$2 store=$3
