@@ -30,7 +30,8 @@ exec podman image inspect "$image"
 _REMOVE = r"""
 export PODMAN_IGNORE_CGROUPSV1_WARNING=1
 name=$1; shift
-state=$(podman container inspect --format '{{.State.Status}} {{.State.Pid}} {{.HostConfig.RestartPolicy.Name}}' "$name" 2>/dev/null)
+facts='{{.State.Status}} {{.State.Pid}} {{.HostConfig.RestartPolicy.Name}}'
+state=$(podman container inspect --format "$facts" "$name" 2>/dev/null)
 case $state in paused*)
   pid=${state#paused }; policy=${pid#* }
   [ "$policy" = no ] || podman update --restart no "$name"

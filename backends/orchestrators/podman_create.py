@@ -122,15 +122,21 @@ def _health_command(test: list[str]) -> str:
     return json.dumps(test)
 
 
+def _fits_a_line(name: str, value: str) -> bool:
+    # podman reads lines of up to 64 KiB, skips comments, strips names, and takes NAME* as a pattern.
+    odd = name != name.strip() or name.startswith("#") or "*" in name
+    return not odd and len(name) + len(value.encode()) < 60_000 and not {"\n", "\r"} & {*name, *value}
+
+
 def script(spec: Specification, particulars: Sequence[str] = ()) -> bytes:
     """A shell script for standard input that creates the container and prints its id.
 
     The environment goes through a file that is never on disk, not through the words of a command, which every user
-    of the host can read. A value of several lines, which such a file cannot hold, goes through podman's environment.
+    of the host can read. What such a file cannot hold goes through podman's own environment.
     """
     lines, exports, flags = [], [], words(spec, particulars)
     for name, value in spec.environment.items():
-        if "\n" not in value and "\n" not in name and name == name.strip() and not name.startswith("#"):
+        if _fits_a_line(name, value):
             lines.append(f"{name}={value}")
         elif _IDENTIFIER.fullmatch(name):
             exports.append(f"export {name}={shlex.quote(value)}")

@@ -38,7 +38,7 @@ printf '%s\n' "$lines" | awk -v root=$root 'match($0, /libpod-[0-9a-f]+[^\/]*/) 
   close(file)
 }'
 part containers
-podman ps --all --format json
+podman ps --all --pod --format json
 part "end $?"
 """
 
