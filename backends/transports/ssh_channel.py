@@ -15,6 +15,7 @@ from umsui.adapters import Completed
 from umsui.errors import CommandFailed, TimedOut, Unreachable
 
 _CHUNK = 1 << 15
+_PORTION = 1 << 17
 _TAIL = 4096
 _FULL = 0.01  # seconds until a full window is looked at again
 
@@ -160,7 +161,9 @@ class SshStream:
     def write(self, data: bytes) -> None:
         """All of ``data``; blocks while the program does not read. Raises Unreachable when it is gone."""
         try:
-            self._channel.sendall(data)
+            # sendall copies all that is left after each packet: give it little at a time.
+            for start in range(0, len(data), _PORTION):
+                self._channel.sendall(data[start : start + _PORTION])
         except (OSError, paramiko.SSHException, EOFError) as error:
             if self._channel.get_transport().is_active():
                 message = f"`{say(self._argv)}` on {self._host} has ended: {self.stderr_tail() or 'it said nothing'}"

@@ -37,7 +37,8 @@ VARIANTS: dict[str, str] = {
     "ports": "-p 127.0.0.1:8301:8000 -p 8302-8304:9002-9004/udp -p 8305:8000 --expose 99",
     "dynamic-ports": "-P --expose 1234",
     "mounts": "-v t-vol:/data:ro -v t-vol2:/d2:nosuid,noexec -v /tmp:/host:rslave --tmpfs /scratch:size=1m,mode=1777 "
-    "--mount type=tmpfs,destination=/sc2,tmpfs-size=2m -v /anonymous --mount 'type=bind,\"src=/tmp/t:o,d d\",dst=/x: y,ro'",
+    "--mount type=tmpfs,destination=/sc2,tmpfs-size=2m -v /anonymous "
+    "--mount 'type=bind,\"src=/tmp/t:o,d d\",dst=/x: y,ro'",
     "network": "--network t-net --network-alias other --dns 1.1.1.1 --dns-search ex.org --dns-option ndots:2 "
     "--add-host foo:1.2.3.4 --sysctl net.core.somaxconn=512",
     "host-network": "--network host --uts host --ipc host --pid host --tty --restart always",

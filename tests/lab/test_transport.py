@@ -141,6 +141,7 @@ def test_a_stream_carries_50_mb_both_ways(transport: SshTransport) -> None:
     seconds = time.monotonic() - started
     writer.join()
     print(f"50 MB there and back: {seconds:.2f} s, {50 / seconds:.0f} MB/s each way")
+    assert seconds < 5.0
     assert digest.digest() == hashlib.sha256(data).digest()
     assert stream.status(5) == 0
 
@@ -165,9 +166,7 @@ def test_writing_to_a_program_that_has_ended(transport: SshTransport) -> None:
     stream = transport.open(["sh", "-c", "echo no thanks >&2; exit 1"])
     assert stream.read(1) == b""
     with pytest.raises(Unreachable, match="no thanks"):
-        for _ in range(100):
-            stream.write(b"x" * 100_000)
-            time.sleep(0.01)
+        stream.write(b"x" * (10 << 20))
 
 
 def test_a_stopped_reader_stops_the_writer_and_close_frees_it(transport: SshTransport) -> None:
