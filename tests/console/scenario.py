@@ -1,0 +1,132 @@
+"""The world of the console's tests: three clouds, some services, and the plan of every move."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from umsui.errors import BadInput
+from umsui.model import (
+    Approach,
+    Authority,
+    Cluster,
+    ClusterState,
+    Estimate,
+    Finding,
+    MigrationRequest,
+    Mount,
+    Node,
+    Place,
+    Plan,
+    Port,
+    Service,
+    ServiceState,
+    Specification,
+    Strategy,
+    Verdict,
+)
+
+MIB = 2**20
+START = 1_764_000_000.0
+"""When the tests' clock stands: 2025-11-24 16:00 UTC."""
+
+
+def node(cluster: str, name: str, load: float = 0.4, free: float = 0.6, **changes: object) -> Node:
+    made = Node(cluster, name, f"ops@{name}:22", ClusterState.LIVE, cores=4, memory=8192 * MIB,
+                memory_free=int(8192 * MIB * free), load=load)  # fmt: skip
+    return replace(made, **changes)  # type: ignore[arg-type]
+
+
+def service(cluster: str, where: str, name: str, mib: int, **changes: object) -> Service:
+    made = Service(cluster, where, name, f"{cluster}-{name}", f"localhost/{name}:latest", ServiceState.UP,
+                   "Up 3 minutes", mib * MIB, 1, approach=Approach.ORCHESTRATOR)  # fmt: skip
+    return replace(made, **changes)  # type: ignore[arg-type]
+
+
+def clusters() -> list[Cluster]:
+    """What the lab looks like, with one cluster that is in trouble."""
+    azure = Cluster(
+        "azure-lab", "azure", "podman", Authority.FULL, state=ClusterState.LIVE, age=0.4,
+        nodes=(node("azure-lab", "azure-1", 1.2, 0.39), node("azure-lab", "azure-2", 0.3, 0.7)),
+        services=(
+            service("azure-lab", "azure-1", "memhog", 64, processes=1, volumes=1, ports=(Port(8000, 8000),),
+                    labels={"tier": "demo"}),
+            service("azure-lab", "azure-1", "redis", 12, processes=1, volumes=1, ports=(Port(6379, 6379),)),
+            service("azure-lab", "azure-2", "camera-hub", 96, processes=8, ports=(Port(554, 554), Port(8080, 80)),
+                    obstacle="io_uring in use"),
+            service("azure-lab", "azure-2", "game-lobby", 1234, processes=14, approach=Approach.CONTAINER,
+                    ports=(Port(7000, 7000), Port(7001, 7001), Port(7002, 7002))),
+        ),
+    )  # fmt: skip
+    gcp = Cluster(
+        "gcp-lab", "gcp", "podman", Authority.LIMITED, protected=True, state=ClusterState.LIVE, age=0.2,
+        nodes=(node("gcp-lab", "gcp-1", 0.9, 0.62),),
+        services=(
+            service("gcp-lab", "gcp-1", "nginx", 9, processes=3, ports=(Port(8081, 80),), approach=Approach.SERVICE),
+            service("gcp-lab", "gcp-1", "thumbs", 640, processes=4, state=ServiceState.PAUSED),
+        ),
+    )  # fmt: skip
+    onprem = Cluster(
+        "onprem-lab", "onprem", "podman", Authority.FULL, state=ClusterState.STALE, age=41.0,
+        nodes=(node("onprem-lab", "onprem-1", 0.1, 0.8),),
+        services=(
+            service("onprem-lab", "onprem-1", "ledger", 148, processes=2, volumes=2, ports=(Port(5432, 5432),)),
+            service("onprem-lab", "onprem-1", "mailer", 38, state=ServiceState.STOPPED, approach=None),
+        ),
+    )  # fmt: skip
+    return [azure, gcp, onprem]
+
+
+FINDINGS = tuple(
+    Finding(check, True, False, f"{check} is good")
+    for check in ("criu-version", "kernel", "cpu-features", "architecture", "cgroup-version", "image", "volumes",
+                  "space", "memory", "port-free", "pids-free", "clock", "route")
+)  # fmt: skip
+OPEN = Finding(
+    "open-connections", False, False, "3 open client connections will be closed",
+    "CRIU cannot carry them to another address.", "clients that reconnect will not notice; a frontman can hold them",
+    "memhog",
+)  # fmt: skip
+NO_ROUTE = Finding(
+    "route", False, True, "no route from azure-1 to onprem-1:22",
+    "The bulk of the data travels from node to node.",
+    "open port 22 from 10.77.0.11 to 10.77.0.13, or set transfer = \"relay\"", "onprem-1",
+)  # fmt: skip
+
+
+def plan(request: MigrationRequest) -> Plan:
+    """To gcp-lab all is well; to onprem-lab there is no route."""
+    cluster = request.service.partition("/")[0]
+    known = {c.name: c for c in clusters()}
+    if request.to not in known:
+        raise BadInput(f"there is no cluster {request.to}", "umsui clusters lists them")
+    target = known[request.to].nodes[0]
+    source = next(s for s in known[cluster].services if s.key == request.service)
+    verdicts = (
+        Verdict(Approach.ORCHESTRATOR, Strategy.POST_COPY, True, "shortest downtime",
+                downtime=Estimate(0.08, 0.12, 0.21), total=Estimate(2.9, 3.4, 4.4)),
+        Verdict(Approach.ORCHESTRATOR, Strategy.PRE_COPY, True, "no window of exposure",
+                downtime=Estimate(0.2, 0.31, 0.5), total=Estimate(3.5, 4.9, 6.0)),
+        Verdict(Approach.ORCHESTRATOR, Strategy.STOP_COPY, True, "simplest",
+                downtime=Estimate(0.7, 0.94, 1.3), total=Estimate(2.6, 3.0, 3.9)),
+        Verdict(Approach.SERVICE, Strategy.STOP_COPY, False, "the image has no agent",
+                "umsui image build localhost/memhog:latest"),
+        Verdict(Approach.CONTAINER, Strategy.STOP_COPY, False, "not offered by this version"),
+    )  # fmt: skip
+    blocked = request.to == "onprem-lab"
+    wanted = (request.approach or Approach.ORCHESTRATOR, request.strategy or Strategy.POST_COPY)
+    taken = next(v for v in verdicts if (v.approach, v.strategy) == wanted)
+    return Plan(
+        request, request.service, Place(cluster, source.node), Place(request.to, target.name), *wanted,
+        "full control at both ends; the client waits least, and 64 MiB drain within a second", verdicts,
+        (*FINDINGS, OPEN, NO_ROUTE) if blocked else (*FINDINGS, OPEN), taken.downtime, taken.total,
+        {"memory": 64 * MIB, "rootfs": 3 * MIB, "volumes": 128 * MIB, "image": 0}, 1, "10.77.0.12:8000",
+    )  # fmt: skip
+
+
+SPECIFICATION = Specification(
+    "memhog", "localhost/memhog:latest", "sha256:8d2f", ("/memhog",), ("--mib", "64"),
+    {"MIB": "64", "PORT": "8000", "API_TOKEN": "s3cret"}, {"tier": "demo"}, ports=(Port(8000, 8000),),
+    mounts=(Mount("volume", "memhog-data", "/data"),), network="bridge", hostname="memhog", restart="unless-stopped",
+    memory_limit=256 * MIB,
+)  # fmt: skip
+LOGS = tuple(f"2025-11-24T15:59:{second:02d}Z memhog: counter {second * 100}, 64 MiB resident" for second in range(40))

@@ -1,0 +1,31 @@
+"""The command palette, made from the registry of actions."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from textual.command import DiscoveryHit, Hit, Hits, Provider
+
+from umsui.console import keymap
+
+
+class ActionCommands(Provider):
+    """Every action that the screen in front can do, and those of the app."""
+
+    def _actions(self) -> list[keymap.Action]:
+        scope = str(getattr(self.screen, "SCOPE", ""))
+        return [action for name in (scope, "app") for action in keymap.of(name) if action.name != "command_palette"]
+
+    async def discover(self) -> Hits:
+        """All of them."""
+        for action in self._actions():
+            yield DiscoveryHit(f"{action.help}  ({action.key})", partial(self.screen.run_action, action.call))
+
+    async def search(self, query: str) -> Hits:
+        """Those whose words fit."""
+        matcher = self.matcher(query)
+        for action in self._actions():
+            text = f"{action.help}  ({action.key})"
+            score = matcher.match(text)
+            if score > 0:
+                yield Hit(score, matcher.highlight(text), partial(self.screen.run_action, action.call))

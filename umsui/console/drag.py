@@ -1,0 +1,104 @@
+"""A card in the hand: by mouse or by keys. Textual has no drag and drop; this is what works.
+
+The *screen* captures the mouse (a card that captured and was then repainted away would keep it for ever), and
+``MouseRelease`` means that something else took it: put the card back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from textual.geometry import Offset
+
+from umsui.console import words
+from umsui.console.messages import Planned
+from umsui.model import Cluster, ClusterState, Plan, Service
+
+THRESHOLD = 2
+"""Cells the mouse moves before a press is a drag."""
+
+Hint = tuple[str, str]
+"""What a drop would do, and its ink."""
+
+
+@dataclass(slots=True)
+class Drag:
+    """What is in the hand."""
+
+    service: Service
+    start: Offset
+    by_keys: bool = False
+    lifted: bool = False
+    target: str | None = None
+
+    def far(self, pointer: Offset) -> bool:
+        """Whether the mouse has moved enough."""
+        return abs(pointer.x - self.start.x) + abs(pointer.y - self.start.y) >= THRESHOLD
+
+
+class Estimates:
+    """Quick estimates for what is being dragged: asked once a target, when one hovers over it."""
+
+    def __init__(self, ask: Callable[[str, str], None]) -> None:
+        self._ask = ask
+        self._known: dict[tuple[str, str], Planned] = {}
+        self._asked: set[tuple[str, str]] = set()
+
+    def clear(self) -> None:
+        """Another drag: what was known may have changed."""
+        self._known.clear()
+        self._asked.clear()
+
+    def learn(self, answer: Planned) -> None:
+        """An answer came."""
+        self._known[answer.service, answer.to] = answer
+
+    def plan(self, service: str, to: str) -> Plan | None:
+        """The plan, if it is there."""
+        answer = self._known.get((service, to))
+        return answer.plan if answer else None
+
+    def ask(self, service: str, to: str) -> None:
+        """Have it asked, once."""
+        if (service, to) not in self._asked:
+            self._asked.add((service, to))
+            self._ask(service, to)
+
+    def hint(self, service: Service, cluster: Cluster) -> Hint:
+        """What the target's header says."""
+        refusal = refused(service, cluster)
+        if refusal is not None:
+            return refusal
+        answer = self._known.get((service.key, cluster.name))
+        if answer is None:
+            return "drop: asking both ends …", "drop"
+        if answer.plan is None:
+            return f"cannot: {answer.error}", "deny"
+        return said(answer.plan)
+
+
+def refused(service: Service, cluster: Cluster) -> Hint | None:
+    """What needs no asking."""
+    if cluster.name == service.cluster:
+        return "it runs here", "selected"
+    if service.obstacle:
+        return f"cannot: {service.obstacle}", "deny"
+    if cluster.state in (ClusterState.UNREACHABLE, ClusterState.FORBIDDEN):
+        return f"cannot: {cluster.error or cluster.state.value}", "deny"
+    return None
+
+
+def said(plan: Plan) -> Hint:
+    """A plan in one line."""
+    if plan.feasible:
+        down = words.duration(plan.downtime.mid) if plan.downtime else words.NOTHING
+        total = words.duration(plan.total.mid) if plan.total else words.NOTHING
+        return f"drop: {words.strategy(plan.strategy)}, {down} down, {total} in all", "drop"
+    return f"cannot: {reason(plan)}", "deny"
+
+
+def reason(plan: Plan) -> str:
+    """Why a plan is not feasible: the first finding that blocks it."""
+    blocking = next((finding for finding in plan.findings if finding.blocking and not finding.ok), None)
+    return blocking.what if blocking else plan.reason or "no approach fits"

@@ -1,0 +1,58 @@
+"""The workers that listen to the coordinator. They post messages and touch nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from textual.message import Message
+
+from umsui.console.clock import Clock
+from umsui.console.feed import Feed
+from umsui.console.messages import Heard, Listening, Lost
+from umsui.errors import UmsuiError
+
+FIRST_RETRY, LONGEST_RETRY = 0.25, 8.0
+PACE = 5.0
+"""Seconds between two measurements of the latency."""
+PATIENCE = 10.0
+
+TROUBLE = (UmsuiError, OSError, asyncio.TimeoutError)
+
+
+class Ears:
+    """Listens, measures, and listens again with growing patience when the coordinator is gone."""
+
+    def __init__(self, feed: Feed, clock: Clock, post: Callable[[Message], object]) -> None:
+        self._feed, self._clock, self._post = feed, clock, post
+        self._deaf = asyncio.Event()
+
+    async def listen(self) -> None:
+        """For ever."""
+        wait = FIRST_RETRY
+        while True:
+            heard = False
+            reason = "it closed the connection"
+            try:
+                async for item in self._feed.watch():
+                    if not heard:
+                        heard, wait = True, FIRST_RETRY
+                        self._post(Listening())
+                    self._post(Heard(item))
+            except TROUBLE as error:
+                reason = str(error) or type(error).__name__
+            self._post(Lost(reason, wait))
+            await asyncio.sleep(wait)
+            wait = min(wait * 2, LONGEST_RETRY)
+
+    async def measure(self) -> None:
+        """How long the coordinator takes to answer."""
+        while True:
+            begin = self._clock.steady()
+            try:
+                await asyncio.wait_for(self._feed.info(), PATIENCE)
+            except TROUBLE:
+                pass  # listen() notices by itself, and says so once
+            else:
+                self._post(Listening(self._clock.steady() - begin))
+            await asyncio.sleep(PACE)

@@ -1,0 +1,196 @@
+"""A migration as its events tell it: the fold behind the migration screen, the board's percentages and the replay.
+
+Times in a record are seconds since the migration's first event, whatever the events' own zero is.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from umsui.model import Event, Overhead, Step
+
+EPOCH = 1e8
+"""A time beyond this is Unix time, not seconds since the migration began."""
+
+_OVERHEAD: Mapping[str, str] = {
+    Step.RESERVE: "creation",
+    Step.ARM: "creation",
+    Step.FREEZE: "checkpoint",
+    Step.CHECKPOINT: "checkpoint",
+    Step.COPY_AHEAD: "transfer",
+    Step.TRANSFER: "transfer",
+    Step.RESTORE: "restoration",
+    Step.COMMIT: "restoration",
+    Step.FIRST_REPLY: "restoration",
+}
+"""Which share of the paper's breakdown a step belongs to, while the coordinator's own sums are not there yet."""
+
+
+@dataclass(slots=True)
+class StepRun:
+    """One step as it happened."""
+
+    state: str = "pending"  # pending | started | done | failed | skipped
+    began: float = 0.0
+    seconds: float | None = None
+    note: str = ""
+
+
+@dataclass(slots=True)
+class LogLine:
+    """One line of the log."""
+
+    t: float
+    level: str
+    message: str
+
+
+@dataclass(slots=True)
+class Amount:
+    """How much of one kind of bytes has gone."""
+
+    done: int = 0
+    total: int | None = None
+
+
+@dataclass(slots=True)
+class Record:
+    """Everything that is known of one migration from its events."""
+
+    origin: float | None = None
+    last: float = 0.0
+    phase: str = ""
+    steps: dict[str, StepRun] = field(default_factory=dict)
+    samples: list[tuple[float, float | None]] = field(default_factory=list)
+    rates: list[tuple[float, float]] = field(default_factory=list)
+    amounts: dict[str, Amount] = field(default_factory=dict)
+    down: float | None = None
+    downtime: float | None = None
+    log: deque[LogLine] = field(default_factory=lambda: deque(maxlen=5000))
+    result: Mapping[str, Any] | None = None
+
+    def apply(self, event: Event) -> None:
+        """Take in one event; unknown kinds are left alone, so that an older console can read a newer recording."""
+        if self.origin is None:
+            self.origin = event.t if event.t > EPOCH else 0.0
+        t = self.time(event.t)
+        self.last = max(self.last, t)
+        handler = getattr(self, f"_on_{event.kind}", None)
+        if handler is not None:
+            handler(t, event.data)
+
+    def time(self, t: float) -> float:
+        """Seconds since the first event."""
+        return t - (self.origin or 0.0) if t > EPOCH else t
+
+    def step(self, name: str) -> StepRun:
+        """The run of a step, pending when it has not begun."""
+        return self.steps.get(name) or StepRun()
+
+    @property
+    def frozen_at(self) -> float | None:
+        """When the freeze began: the charts' time zero."""
+        run = self.steps.get(Step.FREEZE)
+        return run.began if run is not None and run.state != "skipped" else None
+
+    @property
+    def outage(self) -> tuple[float, float, bool] | None:
+        """Begin, end so far, and whether it is over: as the client saw it, else from freeze to thaw."""
+        frozen = self.frozen_at
+        if frozen is None:
+            return None
+        begin = frozen
+        for t, reply in reversed(self.samples):
+            if reply is not None and t <= frozen + 0.05 and (self.downtime is None or reply < self.downtime / 2):
+                begin = max(t + reply, frozen - 0.05) if t <= frozen else frozen
+                break
+        if self.downtime is not None:
+            return begin, begin + self.downtime, True
+        if self.result is not None:
+            return None
+        return begin, max(begin + (self.down or 0.0), begin), False
+
+    @property
+    def fraction(self) -> float | None:
+        """How much of the bytes has gone, 0 to 1."""
+        known = [amount for amount in self.amounts.values() if amount.total]
+        total = sum(amount.total or 0 for amount in known)
+        return min(sum(amount.done for amount in known) / total, 1.0) if total else None
+
+    @property
+    def rate(self) -> float:
+        """Bytes per second, last heard."""
+        return self.rates[-1][1] if self.rates else 0.0
+
+    @property
+    def done(self) -> int:
+        """Bytes gone."""
+        return sum(amount.done for amount in self.amounts.values())
+
+    @property
+    def total(self) -> int:
+        """Bytes to go in all, as far as known."""
+        return sum(max(amount.total or 0, amount.done) for amount in self.amounts.values())
+
+    @property
+    def left(self) -> float | None:
+        """Seconds until the bytes have gone, at the last rate."""
+        return (self.total - self.done) / self.rate if self.rate > 0 and self.total else None
+
+    def overhead(self, now: float) -> Overhead:
+        """The cost so far, from the steps (the coordinator's result replaces it when it is there)."""
+        shares = {"creation": 0.0, "checkpoint": 0.0, "transfer": 0.0, "restoration": 0.0}
+        for name, run in self.steps.items():
+            share = _OVERHEAD.get(name)
+            if share is None or run.state in ("pending", "skipped"):
+                continue
+            shares[share] += run.seconds if run.seconds is not None else max(now - run.began, 0.0)
+        return Overhead(**shares, total=now)
+
+    def _on_phase(self, _t: float, data: Mapping[str, Any]) -> None:
+        self.phase = str(data.get("phase", ""))
+
+    def _on_step(self, t: float, data: Mapping[str, Any]) -> None:
+        run = self.steps.setdefault(str(data.get("step", "")), StepRun())
+        state = str(data.get("state", ""))
+        if state == "started" or run.state == "pending":
+            run.began = t
+        run.state = state
+        seconds = data.get("seconds")
+        if seconds is not None:
+            run.seconds = float(seconds)
+            run.began = min(run.began, t - run.seconds)
+        elif state in ("done", "failed"):
+            run.seconds = t - run.began
+        run.note = str(data.get("note") or run.note)
+
+    def _on_progress(self, t: float, data: Mapping[str, Any]) -> None:
+        amount = self.amounts.setdefault(str(data.get("what", "")), Amount())
+        amount.done = max(amount.done, int(data.get("done") or 0))
+        if data.get("total") is not None:
+            amount.total = int(data["total"])
+        if data.get("rate") is not None:
+            self.rates.append((t, float(data["rate"])))
+
+    def _on_probe(self, _t: float, data: Mapping[str, Any]) -> None:
+        for t, reply in data.get("samples", ()):
+            self.samples.append((self.time(float(t)), None if reply is None else float(reply)))
+        self.down = _maybe(data.get("down"))
+        if data.get("downtime") is not None:
+            self.downtime = float(data["downtime"])
+
+    def _on_log(self, t: float, data: Mapping[str, Any]) -> None:
+        self.log.append(LogLine(t, str(data.get("level", "info")), str(data.get("message", ""))))
+
+    def _on_outcome(self, _t: float, data: Mapping[str, Any]) -> None:
+        result = data.get("result")
+        self.result = result if isinstance(result, Mapping) else {}
+        if self.downtime is None:
+            self.downtime = _maybe(self.result.get("downtime"))
+
+
+def _maybe(value: Any) -> float | None:
+    return None if value is None else float(value)

@@ -1,0 +1,86 @@
+"""All keys, and what the signs mean; made from the registry, so it cannot be out of date."""
+
+from __future__ import annotations
+
+from textual.app import ComposeResult
+from textual.containers import Vertical, VerticalScroll
+from textual.screen import ModalScreen
+
+from umsui.console import keymap
+from umsui.console.text import Line, column, pad, wrap
+from umsui.console.widgets.canvas import Sheet
+from umsui.console.widgets.lines import KeyLine
+
+SIGNS = (
+    ("● live  ● up", "ok", "seen within its time; running"),
+    ("◍ stale  ✕ unreachable", "warn", "shown as last seen; the age is beside it"),
+    ("⇄ 64 %  ◔ arriving", "accent", "moving away; its place at the other end"),
+    ("O  S  C", "badge", "orchestrator-, service-, container-level: how it would move"),
+    ("✕", "bad", "cannot move; the card says why"),
+    ("◆ protected", "warn", "asks for the service's name before a move"),
+    ("⚠ not whole yet", "warn", "post-copy: losing the source now would lose the service"),
+)
+MOUSE = (
+    ("drag a card", "", "to another cluster: shows the plan, starts nothing"),
+    ("double click", "", "opens the service, or its migration"),
+    ("click", "", "the status line, a tab, a key below"),
+)
+
+
+class HelpSheet(Sheet):
+    """Sections, flowing into two columns."""
+
+    def paint(self, width: int, height: int) -> list[Line]:  # noqa: ARG002
+        """Balanced by length."""
+        wide = width >= 84
+        each = (width - 4) // 2 if wide else width
+        sections = self._sections(each)
+        if not wide:
+            return [line for section in sections for line in [*section, []]][:-1]
+        total = sum(len(section) + 1 for section in sections)
+        left: list[Line] = []
+        while sections and len(left) + len(sections[0]) // 2 < total / 2:
+            left += [*sections.pop(0), []]
+        right = [line for section in sections for line in [*section, []]]
+        rows = max(len(left), len(right)) - 1
+        left += [[]] * (rows - len(left))
+        right += [[]] * (rows - len(right))
+        return [[*pad(a, each), ("    ", ""), *b] for a, b in zip(left, right, strict=False)]
+
+    def _sections(self, width: int) -> list[list[Line]]:
+        sections = []
+        for scope, title in keymap.SCOPES.items():
+            if scope in ("help", "confirm"):
+                continue
+            rows = [(action.key, "key", action.help) for action in keymap.of(scope)]
+            sections.append(_section(title, rows, 9, width))
+        sections.append(_section("Mouse", [(a, "key", c) for a, _, c in MOUSE], 14, width))
+        sections.append(_section("Signs", list(SIGNS), 24, width))
+        return sections
+
+
+def _section(title: str, rows: list[tuple[str, str, str]], label: int, width: int) -> list[Line]:
+    lines: list[Line] = [[(title, "title accent")]]
+    for key, ink, text in rows:
+        for index, piece in enumerate(wrap(text, max(width - label, 10))):
+            lines.append([column(key if index == 0 else "", label, ink), (piece, "text")])
+    return lines
+
+
+class Help(ModalScreen[None]):
+    """Any of its keys closes it."""
+
+    SCOPE = "help"
+    CSS_PATH = "help.tcss"
+    BINDINGS = keymap.bindings("help")
+
+    def compose(self) -> ComposeResult:
+        """A sheet that scrolls."""
+        with Vertical(classes="dialog") as dialog:
+            dialog.border_title = "Help"
+            yield VerticalScroll(HelpSheet())
+            yield KeyLine("help")
+
+    def action_close(self) -> None:
+        """Back."""
+        self.dismiss(None)

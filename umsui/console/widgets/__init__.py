@@ -1,0 +1,1 @@
+"""The console's widgets: canvases that repaint only the cells that changed."""

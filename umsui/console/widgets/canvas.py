@@ -1,0 +1,107 @@
+"""A widget that paints inked lines and repaints only the cells that changed.
+
+Textual repaints dirty regions whole; over SSH that is what costs. A canvas keeps what it painted last, compares cell
+by cell, and marks only the spans that differ: a clock's tick costs its last digit, a chart's step one column.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from rich.segment import Segment
+from rich.style import Style
+from textual.geometry import Region, Size
+from textual.strip import Strip
+from textual.widget import Widget
+
+from umsui.console.text import Line, changed_span, pad
+
+INKS = (
+    *("text", "dim", "faint", "name", "ok", "warn", "bad", "accent", "info", "title", "bar", "track", "badge", "key"),
+    *("selected", "drop", "deny", "outage", "label", "creation", "checkpoint", "transfer", "restoration", "wire"),
+)
+"""All inks; ``app.tcss`` gives each its colour and style."""
+
+
+class Canvas(Widget):
+    """Paints ``paint(width, height)``; call ``repaint`` when something may have changed."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {f"ink--{name}" for name in INKS}
+    ALLOW_SELECT = False
+
+    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
+        super().__init__(id=id, classes=classes)
+        self._lines: list[Line] = []
+        self._painted = Size(0, 0)
+        self._styles_by_ink: dict[str, Style] = {}
+
+    def paint(self, width: int, height: int) -> list[Line]:
+        """The lines to show; cropped and padded by the canvas."""
+        raise NotImplementedError
+
+    def repaint(self) -> None:
+        """Paint again and mark what differs."""
+        size = self.content_size
+        if not size or not self.is_attached:
+            return
+        old, before = self._lines, self._painted
+        self._compute(size)
+        if before != size:
+            self.refresh()
+            return
+        regions = [
+            Region(span[0], y, span[1], 1)
+            for y, (was, now) in enumerate(zip(old, self._lines, strict=True))
+            if (span := changed_span(was, now)) is not None
+        ]
+        if regions:
+            self.refresh(*regions)
+
+    def _compute(self, size: Size) -> None:
+        width, height = size
+        lines = [pad(line, width) for line in self.paint(width, height)[:height]]
+        lines += [[(" " * width, "")] for _ in range(height - len(lines))]
+        self._lines, self._painted = lines, size
+
+    def render_line(self, y: int) -> Strip:
+        """One line for Textual."""
+        size = self.content_size
+        if self._painted != size:
+            self._compute(size)
+        if y >= len(self._lines):
+            return Strip.blank(size.width, self.rich_style)
+        return Strip([Segment(text, self.style_of(ink)) for text, ink in self._lines[y] if text], size.width)
+
+    def style_of(self, inks: str) -> Style:
+        """The style of one or several inks; "selected", "drop" and the like only add to the first."""
+        style = self._styles_by_ink.get(inks)
+        if style is None:
+            first, *others = inks.split() or [""]
+            style = self.get_component_rich_style(f"ink--{first}") if first else self.rich_style
+            for other in others:
+                style += self.get_component_rich_style(f"ink--{other}", partial=True)
+            self._styles_by_ink[inks] = style
+        return style
+
+    def notify_style_update(self) -> None:
+        """A theme or a class changed: the inks with it."""
+        super().notify_style_update()
+        self._styles_by_ink.clear()
+
+
+class Sheet(Canvas):
+    """A canvas as high as its text; for dialogs and pages that scroll."""
+
+    DEFAULT_CSS = "Sheet { height: auto; width: 1fr; }"
+
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:  # noqa: ARG002
+        """As many rows as there are lines."""
+        return max(len(self.paint(width, 10_000)), 1)
+
+    def repaint(self) -> None:
+        """Paint again; the page's height may change with it."""
+        if self.is_attached and len(self.paint(self.content_size.width, 10_000)) != self.content_size.height:
+            self._painted = Size(0, 0)
+            self.refresh(layout=True)
+            return
+        super().repaint()

@@ -1,0 +1,32 @@
+"""The card that follows the mouse, on a layer of its own; small, since each of its moves is sent to the terminal."""
+
+from __future__ import annotations
+
+from textual.geometry import Offset
+
+from umsui.console import words
+from umsui.console.text import Line, column, fit
+from umsui.console.widgets.canvas import Canvas
+from umsui.model import Service
+
+WIDTH = 22
+
+
+class Ghost(Canvas):
+    """Name and memory of what is being carried."""
+
+    def __init__(self, service: Service) -> None:
+        super().__init__(classes="ghost")
+        self.service = service
+
+    def paint(self, width: int, height: int) -> list[Line]:  # noqa: ARG002
+        """One line."""
+        memory = words.size(self.service.memory)
+        name = fit(self.service.name, width - len(memory) - 4)
+        return [[("⇄ ", "accent"), column(name, width - len(memory) - 3, "name"), (memory, "text"), (" ", "")]]
+
+    def follow(self, pointer: Offset, bounds: tuple[int, int]) -> None:
+        """Beside the pointer, inside the screen."""
+        x = min(pointer.x + 1, bounds[0] - WIDTH)
+        y = min(pointer.y + 1, bounds[1] - 1)
+        self.styles.offset = (max(x, 0), max(y, 0))

@@ -1,0 +1,249 @@
+"""The migration screen's other panels: the steps, the overhead's stacked bar beside its prediction, the log."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from textual import events
+
+from umsui.console import words
+from umsui.console.record import Record, StepRun
+from umsui.console.text import Line, column, crop, fit, length, spread, wrap
+from umsui.console.widgets.canvas import Canvas
+from umsui.model import PHASE_OF, Estimate, Migration, Overhead, Phase, Step
+
+_STEP = {
+    "pending": ("·", "faint"),
+    "started": ("◐", "accent"),
+    "done": ("✓", "ok"),
+    "failed": ("✕", "bad"),
+    "skipped": ("»", "faint"),
+}
+SHARES = ("creation", "checkpoint", "transfer", "restoration")
+FILLS = {"creation": "█", "checkpoint": "▓", "transfer": "▒", "restoration": "░"}
+"""Each share has its fill, so that the bar can be read without colour."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """What the panels paint: the record, the migration, and what time it is in it."""
+
+    record: Record
+    migration: Migration | None
+    now: float
+
+    @property
+    def overhead(self) -> Overhead:
+        """The coordinator's sums when it is over, the steps' until then."""
+        if self.migration is not None and self.migration.outcome is not None and self.migration.overhead.total:
+            return self.migration.overhead
+        return self.record.overhead(self.now)
+
+    def predicted(self, what: str) -> Estimate | None:
+        """The plan's interval."""
+        values = (self.migration.predicted if self.migration else {}).get(what)
+        return Estimate(*values[:3]) if values and len(values) >= 3 else None
+
+    @property
+    def downtime(self) -> float | None:
+        """As measured."""
+        if self.record.downtime is not None:
+            return self.record.downtime
+        return self.migration.downtime if self.migration else None
+
+
+class StepsPanel(Canvas):
+    """Phases and steps as they happen, with how long each took; the client's wait is a bracket over its steps."""
+
+    def __init__(self, moment: Callable[[], Moment]) -> None:
+        super().__init__(classes="steps")
+        self._moment = moment
+
+    def paint(self, width: int, height: int) -> list[Line]:
+        """A heading a phase, a line a step."""
+        moment = self._moment()
+        lines: list[Line] = []
+        rows: dict[str, int] = {}
+        roomy = height >= len(Step) + 2 * len(Phase) + 2
+        for phase in Phase:
+            if roomy and lines:
+                lines.append([])
+            lines.append([(f" {phase.value}", "dim")])
+            for step in Step:
+                if PHASE_OF[step] is phase:
+                    rows[step] = len(lines)
+                    lines.append(_step(step, moment, width - 8))
+        self._bracket(lines, rows, moment, width)
+        if len(lines) > height:
+            running = [rows[s] for s in rows if moment.record.step(s).state == "started"]
+            first = min(max((running[-1] if running else 0) - height + 3, 0), len(lines) - height)
+            if moment.record.result is not None:
+                first = len(lines) - height
+            lines = lines[first:]
+        return lines
+
+    def _bracket(self, lines: list[Line], rows: dict[str, int], moment: Moment, width: int) -> None:
+        """Beside the steps during which a client waited: ``118 ms down``."""
+        if moment.record.frozen_at is None:
+            return
+        waiting = moment.record.down if moment.downtime is None else moment.downtime
+        first, last = rows[Step.FREEZE], rows[Step.FIRST_REPLY]
+        label = words.duration(waiting) if waiting else ""
+        middle = (first + last) // 2
+        for y in range(first, last + 1):
+            edge = "╮" if y == first else "╯" if y == last else "│"
+            text = "down" if y == middle - 1 else label if y == middle else ""
+            ink = "label" if text else "outage"
+            body = crop(lines[y], width - 9)
+            gap = width - 9 - length(body)
+            lines[y] = [*body, (" " * gap, ""), (edge, "outage"), column(text, 8, ink)]
+
+
+def _step(step: Step, moment: Moment, width: int) -> Line:
+    run: StepRun = moment.record.step(step)
+    glyph, ink = _STEP.get(run.state, ("·", "faint"))
+    seconds = run.seconds
+    if run.state == "started":
+        seconds = max(moment.now - run.began, 0.0)
+    name_ink = {"pending": "faint", "skipped": "faint", "failed": "bad"}.get(run.state, "text")
+    took = words.duration(seconds) if seconds is not None else "skipped" if run.state == "skipped" else ""
+    head: Line = [(f" {glyph} ", ink), column(words.step(step), 14, name_ink), column(took, 9, name_ink, right=True)]
+    room = width - 26
+    return [*head, (" " + fit(run.note, room - 1), "dim")] if run.note and room > 6 else head
+
+
+class OverheadPanel(Canvas):
+    """What the whole move costs, as it is being spent, and what was said beforehand."""
+
+    def __init__(self, moment: Callable[[], Moment]) -> None:
+        super().__init__(classes="overhead")
+        self._moment = moment
+
+    def paint(self, width: int, height: int) -> list[Line]:
+        """A stacked bar, its legend, prediction beside measurement."""
+        moment = self._moment()
+        cost = moment.overhead
+        shares = [(name, float(getattr(cost, name))) for name in SHARES]
+        predicted = moment.predicted("total")
+        spent = sum(value for _, value in shares)
+        over = moment.migration is not None and moment.migration.outcome is not None
+        whole = max(spent, 1e-9) if over or predicted is None else max(spent, predicted.mid)
+        legend = _legend(shares, width)
+        compare = self._compare(moment, cost, width, over)
+        bar = _stack(shares, whole, width - 2)
+        lines = [[(" ", ""), *bar], *legend]
+        spare = height - len(lines) - len(compare)
+        if spare > 0 and height > 7:
+            lines.append([])
+        return [*lines, *compare]
+
+    def _compare(self, moment: Moment, cost: Overhead, width: int, over: bool) -> list[Line]:
+        rows = []
+        values = (
+            ("downtime", moment.downtime or moment.record.down),
+            ("total", cost.total if cost.total else moment.now),
+        )
+        for what, measured in values:
+            predicted = moment.predicted(what)
+            settled = over or (what == "downtime" and moment.downtime is not None)
+            rows.append(_comparison(what, predicted, measured, settled, width))
+        return rows
+
+
+def _stack(shares: list[tuple[str, float]], whole: float, width: int) -> Line:
+    """Shares as runs of cells, the rest as a track."""
+    line: Line = []
+    spent, cells = 0.0, 0
+    for name, value in shares:
+        spent += value
+        upto = min(round(spent / whole * width), width)
+        # A share that has begun is seen, however small.
+        if value > 0 and upto == cells and cells < width:
+            upto += 1
+        line.append((FILLS[name] * (upto - cells), name))
+        cells = max(upto, cells)
+    return [*line, ("─" * (width - cells), "track")]
+
+
+def _legend(shares: list[tuple[str, float]], width: int) -> list[Line]:
+    entries: list[Line] = []
+    pitch = (width - 2) // 2
+    for name, value in shares:
+        label, took = f" {name}", words.duration(value) if value else words.NOTHING
+        entries.append([(FILLS[name] * 2, name), column(label, pitch - 11, "dim"), column(took, 8, "text", right=True)])
+    if pitch < 22:
+        return [[(" ", ""), *entry] for entry in entries]
+    pairs = zip(entries[::2], entries[1::2], strict=True)
+    return [[(" ", ""), *a, (" ", ""), *b] for a, b in pairs]
+
+
+def _comparison(what: str, predicted: Estimate | None, measured: float | None, settled: bool, width: int) -> Line:
+    """``downtime  118 ms  ✓ within`` what was said."""
+    line: Line = [
+        (" ", ""),
+        column(what, 9, "dim"),
+        column(words.duration(measured), 8, "name", right=True),
+        ("  ", ""),
+    ]
+    if predicted is None:
+        return line
+    said = words.interval(predicted)
+    if not settled or measured is None:
+        return crop([*line, (f"of {said}", "dim")], width)
+    if measured > predicted.high:
+        return crop([*line, ("▲ above ", "warn"), (said, "dim")], width)
+    if measured < predicted.low:
+        return crop([*line, ("▼ below ", "ok"), (said, "dim")], width)
+    return crop([*line, ("✓ within ", "ok"), (said, "dim")], width)
+
+
+class LogPanel(Canvas):
+    """The last lines of the log; follows unless one has scrolled up."""
+
+    def __init__(self, moment: Callable[[], Moment]) -> None:
+        super().__init__(classes="log")
+        self._moment = moment
+        self.back = 0
+
+    def paint(self, width: int, height: int) -> list[Line]:
+        """Newest below."""
+        moment = self._moment()
+        lines: list[Line] = []
+        failure = moment.migration.error if moment.migration else None
+        tail = _failure(failure.message, failure.fix, width) if failure is not None else []
+        room = max(height - len(tail), 0)
+        log = moment.record.log
+        self.back = min(self.back, max(len(log) - room, 0))
+        end = len(log) - self.back
+        for index in range(max(end - room, 0), end):
+            entry = log[index]
+            ink = {"warning": "warn", "error": "bad"}.get(entry.level, "text")
+            mark = {"warning": "⚠ ", "error": "✕ "}.get(entry.level, "")
+            stamp = column(f"{entry.t:.2f}", 8, "faint", right=True)
+            lines.append(crop([stamp, ("  ", ""), (mark + entry.message, ink)], width))
+        if self.back and lines:
+            lines[-1] = spread(lines[-1], [(f" ▾ {self.back} newer ", "accent")], width)
+        return [*lines, *tail]
+
+    def scroll_lines(self, count: int) -> None:
+        """Positive is towards the newest."""
+        self.back = max(self.back - count, 0)
+        self.repaint()
+
+    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
+        """Older."""
+        event.stop()
+        self.scroll_lines(-2)
+
+    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
+        """Newer."""
+        event.stop()
+        self.scroll_lines(2)
+
+
+def _failure(message: str, fix: str, width: int) -> list[Line]:
+    lines: list[Line] = [[(" ✕ ", "bad"), (piece, "bad")] for piece in wrap(message, max(width - 4, 10))]
+    for index, piece in enumerate(wrap(f"fix: {fix}", max(width - 4, 10)) if fix else []):
+        lines.append([("   " if index or not fix else " → ", "accent"), (piece, "text")])
+    return lines

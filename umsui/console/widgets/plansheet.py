@@ -1,0 +1,151 @@
+"""A plan on paper: approaches with verdicts, preflight, prediction, bytes."""
+
+from __future__ import annotations
+
+from umsui.console import words
+from umsui.console.text import Line, column, spread, wrap
+from umsui.console.widgets.canvas import Sheet
+from umsui.model import Approach, Finding, Plan, Service, Strategy, Verdict
+
+LABEL = 11
+_TURN = "⣾⣽⣻⢿⡿⣟⣯⣷"
+_KINDS = ("memory", "rootfs", "volumes", "image")
+
+
+class PlanSheet(Sheet):
+    """The plan, or that it is being made."""
+
+    def __init__(self, service: Service, to: str) -> None:
+        super().__init__()
+        self.service, self.to = service, to
+        self.plan: Plan | None = None
+        self.waiting = False
+        self.turn = 0
+
+    def show(self, plan: Plan | None) -> None:
+        """Another plan."""
+        self.plan = plan
+        self.repaint()
+
+    def paint(self, width: int, height: int) -> list[Line]:  # noqa: ARG002
+        """Sections with their labels in a column of their own."""
+        if self.plan is None:
+            if not self.waiting:
+                return [[("no plan could be made", "dim")]]
+            sign = _TURN[self.turn % len(_TURN)]
+            return [
+                [(f"{sign} ", "accent"), (f"probing {self.service.cluster}, {self.to} and the way between …", "text")]
+            ]
+        plan = self.plan
+        lines = [*self._ways(plan, width), []]
+        lines += [*_preflight(plan, width), []]
+        if plan.downtime or plan.total:
+            lines += [*_prediction(plan, width), []]
+        lines += _rest(plan, width)
+        return lines
+
+    def _ways(self, plan: Plan, width: int) -> list[Line]:
+        lines: list[Line] = []
+        for verdict in plan.verdicts:
+            lines += self._way(plan, verdict, width - LABEL)
+        if not lines:
+            lines = [[(words.approach(plan.approach), "name"), (f"  {words.strategy(plan.strategy)}", "text")]]
+        elif plan.reason and plan.approach is not None:
+            lines += [[], *[[(piece, "dim")] for piece in wrap(f"Why: {plan.reason}", width - LABEL)]]
+        if self.waiting:
+            lines[0] = spread(lines[0], [(f" {_TURN[self.turn % len(_TURN)]} planning", "accent")], width - LABEL)
+        return _labelled("approach", lines)
+
+    def _way(self, plan: Plan, verdict: Verdict, width: int) -> list[Line]:
+        """One approach with one strategy, and why not where it is not feasible."""
+        taken = (verdict.approach, verdict.strategy) == (plan.approach, plan.strategy)
+        sign = ("●", "accent") if taken else ("○", "dim") if verdict.feasible else ("✕", "bad")
+        ink = "name" if taken else "text" if verdict.feasible else "dim"
+        line: Line = [(f"{sign[0]} ", sign[1]), column(words.approach(verdict.approach), 20, ink)]
+        line.append(column(words.strategy(verdict.strategy), 11, ink))
+        if not verdict.feasible:
+            if len(verdict.reason) <= width - 34:
+                line.append((verdict.reason, "text"))
+                more: list[Line] = []
+            else:
+                more = [[("  ", ""), (piece, "text")] for piece in wrap(verdict.reason, width - 2)]
+            fix = wrap(verdict.fix, width - 6) if verdict.fix else []
+            return [line, *more, *[[("  fix ", "accent"), (piece, "text")] for piece in fix]]
+        if verdict.downtime:
+            line += [column(words.duration(verdict.downtime.mid), 8, ink, right=True), (" down  ", "dim")]
+        if verdict.total:
+            line += [column(words.duration(verdict.total.mid), 8, ink, right=True), (" in all", "dim")]
+        return [line]
+
+
+def _labelled(label: str, lines: list[Line]) -> list[Line]:
+    return [[column(label if index == 0 else "", LABEL, "dim"), *line] for index, line in enumerate(lines)]
+
+
+def _preflight(plan: Plan, width: int) -> list[Line]:
+    """Counts, then everything that is not plainly good; what blocks comes first."""
+    passed = sum(1 for finding in plan.findings if finding.ok)
+    blocking = [finding for finding in plan.findings if not finding.ok and finding.blocking]
+    warnings = [finding for finding in plan.findings if not finding.ok and not finding.blocking]
+    head: Line = [(f"✓ {words.plural(passed, 'check')} passed", "ok")]
+    if warnings:
+        head.append((f"   ⚠ {words.plural(len(warnings), 'warning')}", "warn"))
+    if blocking:
+        head.append((f"   ✕ {len(blocking)} blocking", "bad"))
+    lines = [head]
+    for finding in (*blocking, *warnings):
+        lines += _finding(finding, width - LABEL)
+    return _labelled("preflight", lines)
+
+
+def _finding(finding: Finding, width: int) -> list[Line]:
+    sign, ink = ("✕", "bad") if finding.blocking else ("⚠", "warn")
+    where = f"{finding.where}: " if finding.where else ""
+    what = wrap(where + finding.what, width - 2)
+    lines: list[Line] = [[(f"{sign if i == 0 else ' '} ", ink), (piece, "name")] for i, piece in enumerate(what)]
+    lines += [[("  ", ""), (piece, "dim")] for piece in wrap(finding.why, width - 2) if piece]
+    for index, piece in enumerate(wrap(finding.fix, width - 6) if finding.fix else []):
+        lines.append([("  fix " if index == 0 else "      ", "accent"), (piece, "text")])
+    return lines
+
+
+def _prediction(plan: Plan, width: int) -> list[Line]:
+    lines: list[Line] = []
+    for label, estimate in (("downtime", plan.downtime), ("total", plan.total)):
+        if estimate is None:
+            continue
+        line: Line = [column(label, 10, "dim"), (words.duration(estimate.mid), "name")]
+        line.append((f"   between {words.duration(estimate.low)} and {words.duration(estimate.high)}", "dim"))
+        lines.append(line)
+    if plan.strategy in (Strategy.POST_COPY, Strategy.HYBRID) and plan.approach is not Approach.SERVICE:
+        text = f"Until the last page has arrived, losing {words.place(plan.source)} would lose the service."
+        pieces = wrap(text, width - LABEL - 2)
+        lines += [[("⚠ " if i == 0 else "  ", "warn"), (piece, "text")] for i, piece in enumerate(pieces)]
+    return _labelled("predicted", lines)
+
+
+def _rest(plan: Plan, width: int) -> list[Line]:
+    parts = [f"{kind} {words.size(plan.bytes[kind])}" for kind in _KINDS if plan.bytes.get(kind)]
+    parts.append(words.plural(plan.processes, "process").replace("processs", "processes"))
+    lines = _labelled("to move", [[(piece, "text")] for piece in wrap(" · ".join(parts), width - LABEL)])
+    way = f"{words.place(plan.source)} → {words.place(plan.destination)}"
+    if plan.endpoint:
+        way += f"   reached then at {plan.endpoint}"
+    return [*lines, *_labelled("way", [[(piece, "text")] for piece in wrap(way, width - LABEL)])]
+
+
+class Trouble(Sheet):
+    """Why something was not done, and what mends it."""
+
+    def __init__(self, *, classes: str) -> None:
+        super().__init__(classes=classes)
+        self.text = ""
+        self.fix = ""
+
+    def paint(self, width: int, height: int) -> list[Line]:  # noqa: ARG002
+        """The error, then the fix."""
+        lines: list[Line] = [
+            [("✕ " if i == 0 else "  ", "bad"), (piece, "bad")] for i, piece in enumerate(wrap(self.text, width - 2))
+        ]
+        fix = wrap(self.fix, width - 6) if self.fix else []
+        return lines + [[("  fix " if i == 0 else "      ", "accent"), (piece, "text")] for i, piece in enumerate(fix)]

@@ -1,0 +1,160 @@
+"""Numbers, units, states and places, as an operator reads them. A state is always a glyph *and* a word."""
+
+from __future__ import annotations
+
+from umsui.model import (
+    Approach,
+    Authority,
+    Cluster,
+    ClusterState,
+    Estimate,
+    Outcome,
+    Place,
+    Service,
+    ServiceState,
+    Step,
+    Strategy,
+)
+
+PROVIDERS = {"azure": "AZURE", "gcp": "GOOGLE CLOUD", "onprem": "ON-PREM"}
+"""Providers in the board's order, with their titles."""
+
+BADGE = {Approach.ORCHESTRATOR: "O", Approach.SERVICE: "S", Approach.CONTAINER: "C"}
+NOTHING = "—"
+DASH = " \N{EN DASH} "
+MINUS = "\N{MINUS SIGN}"
+
+_CLUSTER = {
+    ClusterState.CONNECTING: ("◌", "connecting", "dim"),
+    ClusterState.LIVE: ("●", "live", "ok"),
+    ClusterState.STALE: ("◍", "stale", "warn"),
+    ClusterState.UNREACHABLE: ("✕", "unreachable", "bad"),
+    ClusterState.FORBIDDEN: ("⊘", "forbidden", "bad"),
+    ClusterState.EMPTY: ("○", "empty", "dim"),
+}
+_SERVICE = {
+    ServiceState.UP: ("●", "up", "ok"),
+    ServiceState.PAUSED: ("‖", "paused", "warn"),
+    ServiceState.STOPPED: ("○", "stopped", "dim"),
+    ServiceState.MOVING: ("⇄", "moving", "accent"),
+    ServiceState.ARRIVING: ("◔", "arriving", "accent"),
+}
+_OUTCOME = {
+    Outcome.COMMITTED: ("✓", "committed", "ok"),
+    Outcome.ROLLED_BACK: ("↺", "rolled back", "bad"),
+    Outcome.CANCELLED: ("■", "cancelled", "warn"),
+    Outcome.REFUSED: ("✕", "refused", "bad"),
+    Outcome.UNKNOWN: ("?", "unknown", "bad"),
+}
+AUTHORITY = {
+    Authority.FULL: "full control",
+    Authority.LIMITED: "image only",
+    Authority.NONE: "no control",
+}
+
+State = tuple[str, str, str]
+"""Glyph, word, ink."""
+
+
+def provider(name: str) -> str:
+    """The title of a provider."""
+    return PROVIDERS.get(name, name.upper())
+
+
+def cluster_state(cluster: Cluster) -> State:
+    """How a cluster is."""
+    return _CLUSTER[cluster.state]
+
+
+def service_state(service: Service) -> State:
+    """How a service is."""
+    return _SERVICE[service.state]
+
+
+def outcome(value: Outcome | None) -> State:
+    """How a migration ended, or that it hasn't."""
+    return _OUTCOME[value] if value is not None else ("⇄", "running", "accent")
+
+
+def approach(value: Approach | None) -> str:
+    """``orchestrator-level`` and so on."""
+    return f"{value.value}-level" if value is not None else NOTHING
+
+
+def strategy(value: Strategy | None) -> str:
+    """``post-copy`` and so on."""
+    return value.value if value is not None else NOTHING
+
+
+def step(value: str) -> str:
+    """A step's name with a space in it."""
+    return value.replace("-", " ")
+
+
+def place(value: Place) -> str:
+    """``cluster/node``."""
+    return f"{value.cluster}/{value.node}" if value.node else value.cluster
+
+
+def name_of(key: str) -> str:
+    """The service's name in ``cluster/name``."""
+    return key.rpartition("/")[2]
+
+
+def duration(seconds: float | None) -> str:
+    """``118 ms``, ``2.81 s``, ``3 m 05 s``."""
+    if seconds is None:
+        return NOTHING
+    if seconds < 0.9995:
+        return "<1 ms" if 0 < seconds < 0.001 else f"{seconds * 1000:.0f} ms"
+    if seconds < 9.995:
+        return f"{seconds:.2f} s"
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 3600:
+        return f"{whole // 60} m {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} m"
+
+
+def age(seconds: float) -> str:
+    """A coarse age: ``41 s``, ``3 m``, ``2 h``, ``5 d``."""
+    for unit, length in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds >= length:
+            return f"{int(seconds // length)} {unit}"
+    return f"{int(max(seconds, 0))} s"
+
+
+def interval(estimate: Estimate | None) -> str:
+    """Like ``80 .. 120 .. 210 ms``: low, most likely, high, in one unit."""
+    if estimate is None:
+        return NOTHING
+    values = (estimate.low, estimate.mid, estimate.high)
+    if estimate.high < 1:
+        return DASH.join(f"{value * 1000:.0f}" for value in values) + " ms"
+    digits = 2 if estimate.high < 10 else 1
+    return DASH.join(f"{value:.{digits}f}" for value in values) + " s"
+
+
+def size(count: float) -> str:
+    """``312 MiB``, ``1.2 GiB``."""
+    value = float(count)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if value < 1000:
+            return f"{value:.0f} {unit}" if value >= 10 or unit in "B KiB" else f"{value:.1f} {unit}"
+        value /= 1024
+    return f"{value:.1f} TiB"
+
+
+def rate(per_second: float) -> str:
+    """``92.1 MiB/s``."""
+    return f"{per_second / 2**20:.1f} MiB/s"
+
+
+def plural(count: int, word: str) -> str:
+    """``1 node``, ``2 nodes``; the word takes a plain s."""
+    return f"{count} {word}" if count == 1 else f"{count} {word}s"
+
+
+DOWN_STEPS = (Step.FREEZE, Step.CHECKPOINT, Step.TRANSFER, Step.RESTORE, Step.COMMIT, Step.FIRST_REPLY)
+"""The steps during which a client waits."""
