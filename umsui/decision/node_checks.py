@@ -13,7 +13,7 @@ NodeCheck = Callable[[str, NodeFacts], Iterator[Finding]]
 
 LEAST_KERNEL = (5, 9)  # CAP_CHECKPOINT_RESTORE, clone3(set_tid)
 LEAST_CRIU = (3, 15)
-REQUIRED_TOOLS = {"python3": "python3", "ssh": "openssh-client", "tar": "tar"}
+REQUIRED_TOOLS = {"python3": "python3", "ssh": "openssh-client", "ssh-keygen": "openssh-client", "tar": "tar"}
 OPTIONAL_TOOLS = {"rsync": "rsync", "nft": "nftables"}
 LEAST_TMPFS = 64 * MIB
 

@@ -128,9 +128,15 @@ def criu_pair(case: Situation) -> Iterator[Finding]:
         )
 
 
+def confining(modules: str) -> str:
+    """The module that labels processes, of the kernel's list (``lockdown,capability,yama,apparmor``); "" when none."""
+    loaded = modules.replace(",", " ").split()
+    return next((module for module in ("selinux", "apparmor", "smack") if module in loaded), "")
+
+
 def lsm(case: Situation) -> Iterator[Finding]:
     """Security modules' labels are part of a checkpoint."""
-    ours, theirs = case.source_node.lsm, case.destination_node.lsm
+    ours, theirs = confining(case.source_node.lsm), confining(case.destination_node.lsm)
     where = name(case.destination)
     if ours == theirs:
         yield good("lsm", f"the same security module ({ours or 'none'})", where)

@@ -31,7 +31,8 @@ class Situation:
     @property
     def image_transfers(self) -> bool:
         """Whether the image is not yet at the destination."""
-        return self.specification.image_id not in self.destination_node.images
+        wanted = self.specification.image_id.removeprefix("sha256:")
+        return wanted not in {each.removeprefix("sha256:") for each in self.destination_node.images}
 
     def image_bytes(self) -> int:
         """What of the image has to go over the wire."""

@@ -33,7 +33,7 @@ class NodeFacts:
     listening_ports: frozenset[tuple[str, int]] = frozenset()  # ("tcp", 8000)
     soft_dirty: bool = False  # the kernel can track written pages (CONFIG_MEM_SOFT_DIRTY)
     userfaultfd: bool = False
-    lsm: str = ""  # the security module that confines containers: "apparmor", "selinux", ""
+    lsm: str = ""  # the loaded security modules, as the kernel lists them: "lockdown,capability,yama,apparmor"
     images: frozenset[str] = frozenset()  # image ids
     container_names: frozenset[str] = frozenset()
     boot_time: float = 0.0  # Unix time

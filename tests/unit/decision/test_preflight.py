@@ -117,6 +117,12 @@ def test_kernel_only_flags_do_not_matter() -> None:
     assert not bad(case(destination_node=replace(NODE, cpu_flags=frozenset({"sse2", "avx2"}))), block=True)
 
 
+def test_only_the_confining_module_matters() -> None:
+    ours, theirs = replace(NODE, lsm="capability,yama,apparmor"), replace(NODE, lsm="lockdown,capability,apparmor")
+    assert not bad(case(source_node=ours, destination_node=theirs), block=False)
+    assert bad(case(destination_node=replace(NODE, lsm="capability,selinux")), block=True) == {"lsm"}
+
+
 def test_unreachable_route() -> None:
     link = LinkFacts(reachable=False, error="connection refused")
     assert bad(case(link=link), block=True) == {"route"}
@@ -146,6 +152,7 @@ def test_image_is_transferred() -> None:
     assert not blockers(preflight(situation))
     assert any("transferred" in f.what for f in preflight(situation))
     assert situation.image_bytes() == GIB
+    assert not case(specification=replace(SPEC, image_id="sha256:abc")).image_transfers
     assert bad(case(specification=replace(SPEC, image_id="")), block=True) == {"image"}
 
 
