@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 from umsui.errors import BadInput
 from umsui.model import Cluster, ClusterState, Event, Finding, Migration, MigrationRequest, Plan
@@ -62,7 +62,8 @@ def connect(*, start: bool = True) -> Api:
 
     if start:
         ensure()
-    return cast(Api, Client())
+    api: Api = Client()
+    return api
 
 
 def settled(api: Api, *, refresh: bool = False) -> Sequence[Cluster]:
