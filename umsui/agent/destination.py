@@ -40,6 +40,24 @@ class Destination:
     def _tag(self) -> str:
         return f"umsui:{self.folder.migration}"
 
+    def claim(self, container: str, volumes: List[str]) -> Dict[str, Any]:
+        """Take a name and volumes that nobody uses here; only what was claimed is ever removed. Raises Trouble."""
+        if self.folder.state().get("claimed") == container:
+            return {}
+        if exists("container", container):
+            raise Trouble(
+                "name-taken", f"there is a container named {container} already", f"podman rename {container} {container}-old"
+            )
+        taken = [volume for volume in volumes if exists("volume", volume)]
+        if taken:
+            raise Trouble(
+                "volume-taken",
+                f"there is a volume named {taken[0]} already; its data would be overwritten",
+                f"podman volume rm {taken[0]} (after a look into it)",
+            )
+        self.folder.note(claimed=container, volumes=volumes)
+        return {}
+
     def prepare(self, container: str, volumes: Dict[str, str]) -> Dict[str, Any]:
         """Bring the created container to where a restore can begin: bundle written, root file system mounted.
 
@@ -84,11 +102,11 @@ class Destination:
 
     # -- the switch -------------------------------------------------------------------------------------------------
 
-    def wait(self, timeout: float) -> Dict[str, float]:
+    def wait(self, within: float) -> Dict[str, float]:
         """Until the service is restored and held at the gate: this end's vote. Answers the restore's seconds."""
         if self.relay is None:
             raise Trouble("not-armed", "the restore was not armed by this agent")
-        end = time.monotonic() + timeout
+        end = time.monotonic() + within
         self._wait(("started", "gated"), end)
         began = time.monotonic()
         self.emit("step", step="restore", state="started")
@@ -111,9 +129,16 @@ class Destination:
         words = criu_words(Path(state["bundle"]) / "restore.log")
         return f"{words} | {(self.folder.control / 'restore.out').read_text(errors='replace').strip()[-300:]}"
 
+    def abandon(self) -> None:
+        """Let the restore come to nothing; whoever waits for it hears so."""
+        handle = self._find_relay()
+        if handle is not None:
+            handle.say("abort")
+            handle.close()
+
     # -- the decision -----------------------------------------------------------------------------------------------
 
-    def commit(self, timeout: float) -> Dict[str, bool]:
+    def commit(self, within: float) -> Dict[str, bool]:
         """Open the gate. May run twice and in another agent: a restore that was lost is done again from the images."""
         state = self.folder.state()
         if state.get("open"):
@@ -128,9 +153,9 @@ class Destination:
             else:
                 self.folder.note(open=True)
                 return {"open": True}
-        self._wait(("gated", "open"), time.monotonic() + timeout)
+        self._wait(("gated", "open"), time.monotonic() + within)
         self.relay.say("go")
-        self.relay.wait("open", timeout=timeout)
+        self.relay.wait("open", timeout=within)
         self.folder.note(open=True)
         return {"open": True}
 
@@ -140,10 +165,10 @@ class Destination:
         except OSError:
             return None
 
-    def confirm(self, timeout: float) -> Dict[str, str]:
+    def confirm(self, within: float) -> Dict[str, str]:
         """After the commit: wait until podman knows that it runs. Raises Trouble."""
         state = self.folder.state()
-        if not wait_gone(state["restore"], timeout):
+        if not wait_gone(state["restore"], within):
             raise Trouble("timed-out", "podman has not ended its restore")
         run(["podman", "umount", state["container"]])
         status = self._status(state["container"])
@@ -161,27 +186,33 @@ class Destination:
 
     # -- afterwards -------------------------------------------------------------------------------------------------
 
-    def rollback(self, container: str, volumes: List[str], timeout: float) -> Dict[str, bool]:
-        """Remove the reserved container and its new volumes. Raises Trouble when the gate is already open."""
+    def rollback(self, within: float) -> Dict[str, bool]:
+        """Remove what was claimed: the container and its volumes. Raises Trouble when the gate is already open."""
         state = self.folder.state() if self.folder.exists else {}
         if state.get("open"):
             raise Trouble("committed", "the gate is open: the service runs here")
-        handle = self._find_relay() if self.folder.exists else None
-        if handle is not None:
-            handle.say("abort")
-            handle.close()
+        if self.folder.exists:
+            self.abandon()
         restore = state.get("restore")
-        if restore and alive(restore) and not wait_gone(restore, timeout):
+        if restore and alive(restore) and not wait_gone(restore, within):
             raise Trouble("restore-stuck", f"podman's restore (process {restore}) does not end")
-        run(["podman", "rm", "--force", "--time", "0", "--ignore", container], timeout=timeout)
-        for volume in volumes:
-            subprocess.run(["podman", "volume", "rm", volume], capture_output=True, env=environment(), timeout=timeout, check=False)
-        return {"removed": True}
+        if state.get("claimed"):
+            run(["podman", "rm", "--force", "--time", "0", "--ignore", state["claimed"]], timeout=within)
+            for volume in filter(lambda name: exists("volume", name), state["volumes"]):
+                run(["podman", "volume", "rm", volume], timeout=within)
+            self.folder.note(claimed=None, volumes=[])
+        return {"removed": bool(state.get("claimed"))}
 
     def close(self) -> None:
         """Take the key out again and remove this migration's folders."""
         edit_authorized_keys(Path(pwd.getpwuid(os.geteuid()).pw_dir), self._tag(), "")
         self.folder.remove()
+
+
+def exists(kind: str, name: str) -> bool:
+    """Whether podman has a container or volume of this name."""
+    found = subprocess.run(["podman", kind, "exists", name], capture_output=True, env=environment(), timeout=30, check=False)
+    return found.returncode == 0
 
 
 def edit_authorized_keys(home: Path, tag: str, line: str) -> None:

@@ -128,9 +128,13 @@ class Agent:
 
         The guard is told nothing, so it looks after a source that is in the middle of a dump.
         """
-        while time.monotonic() - self.heard < LEASE:
+        while self._undecided() and time.monotonic() - self.heard < LEASE:
             time.sleep(0.2)
         self._expire()
+
+    def _undecided(self) -> bool:
+        """Whether a source here stands still without having voted."""
+        return any(isinstance(end, Source) and end.undecided() for end in list(self.ends.values()))
 
 
 def write_all(descriptor: int, data: bytes) -> None:

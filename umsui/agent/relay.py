@@ -60,6 +60,7 @@ class Relay:
         self.up = up
         self.criu = criu
         self.state = "armed"
+        self.doomed = False
         self.watchers: List[socket.socket] = []
         self.selector = selectors.DefaultSelector()
         self.kept: List[bytes] = []  # CRIU's post-restore notification, held at the gate
@@ -123,6 +124,8 @@ class Relay:
         elif b"post-restore" in message:
             self.kept = [message]
             self._become("gated")
+            if self.doomed:
+                self._abort()
         else:
             socket.send_fds(self.up, [message], descriptors)
 
@@ -139,10 +142,15 @@ class Relay:
             socket.send_fds(self.up, self.kept, [])
             self._become("open")
         elif word == "abort" and self.state in ("armed", "gated"):
-            self.down.close()  # CRIU kills what it has restored when its peer is gone before the end
-            os._exit(1)
+            self._abort()
+        elif word == "abort":
+            self.doomed = True  # in the middle of a restore: at the gate, then
         else:
             self._send(watcher, self.state)
+
+    def _abort(self) -> None:
+        self.down.close()  # CRIU kills what it has restored when its peer is gone before the end
+        os._exit(1)
 
     def _become(self, state: str) -> None:
         self.state = state

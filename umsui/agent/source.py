@@ -191,7 +191,7 @@ class Source:
 
     # -- the switch -------------------------------------------------------------------------------------------------
 
-    def switch(self, timeout: float) -> Dict[str, float]:
+    def switch(self, within: float) -> Dict[str, float]:
         """Freeze; dump and send memory, overlapped; send the files that changed; send the rest; vote.
 
         Answers the seconds of each, from the freeze on. Raises Trouble; the service is then thawed.
@@ -210,8 +210,8 @@ class Source:
             self.emit("step", step="checkpoint", state="started")
             self.relay.say("start")
             with ThreadPoolExecutor(1) as pool:  # files go while CRIU dumps
-                files = pool.submit(self._send_changed_files, timeout)
-                self._wait_dump(timeout)
+                files = pool.submit(self._send_changed_files, within)
+                self._wait_dump(within)
                 times["checkpoint"] = time.monotonic() - began - times["freeze"]
                 self.emit("step", step="checkpoint", state="done", seconds=times["checkpoint"])
                 self.emit("step", step="transfer", state="started")
@@ -219,7 +219,7 @@ class Source:
             with self.lock:
                 self._refuse_abandoned()
                 self.folder.note(voted=True)
-            self._send_images(timeout)
+            self._send_images(within)
             times["transfer"] = time.monotonic() - began - times["freeze"] - times["checkpoint"]
             self.emit("step", step="transfer", state="done", seconds=times["transfer"])
         except (Trouble, OSError, subprocess.SubprocessError) as error:
@@ -293,12 +293,17 @@ class Source:
         Cgroup(state["pid"]).thaw()
         return {"thawed": True}
 
+    def undecided(self) -> bool:
+        """Whether the service stands still and this end has not voted."""
+        state = self.folder.state()
+        return bool(state.get("frozen")) and not state.get("voted") and not state.get("abandoned")
+
     def expire(self) -> bool:
         """The lease is over: give up, unless the source has voted."""
         with self.lock:
-            return guard.thaw_unless_voted(self.folder) if self.folder.state().get("frozen") else False
+            return self.undecided() and guard.thaw_unless_voted(self.folder)
 
-    def remove(self, timeout: float) -> Dict[str, bool]:
+    def remove(self, within: float) -> Dict[str, bool]:
         """After the commit: the service ends here without running another instruction. May run twice."""
         state = self.folder.state()
         cgroup: Optional[Cgroup] = Cgroup(state["pid"]) if alive(state["pid"]) else None
@@ -311,7 +316,7 @@ class Source:
             for pid in cgroup.pids():
                 os.kill(pid, signal.SIGKILL)  # pending in all of them before the first one can run
             cgroup.thaw()
-        words = removal.communicate(timeout=timeout)[1]
+        words = removal.communicate(timeout=within)[1]
         if removal.returncode:
             raise Trouble("not-removed", "podman rm: " + words.decode(errors="replace").strip()[-400:])
         return {"removed": True}

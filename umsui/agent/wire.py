@@ -1,7 +1,6 @@
 """The destination's end of the wire: the only command that a migration's key may run.
 
-sshd starts it for each stream with the wanted program in SSH_ORIGINAL_COMMAND. Streams: ``pages`` (CRIU's page server
-on the connection itself), ``images`` (the checkpoint's small files; the last of them starts the restore), ``image``
+sshd starts it for each stream with the wanted program in SSH_ORIGINAL_COMMAND. Streams: ``pages`` (CRIU's page server), ``images`` (the checkpoint's small files; the last of them starts the restore), ``image``
 (the container image), ``rsync`` (files, into the roots of this migration only), ``sink`` (measures the link).
 """
 
@@ -9,12 +8,18 @@ from __future__ import annotations
 
 import os
 import shlex
+import socket
+import subprocess
 import sys
 import tarfile
+import threading
 from typing import List, NoReturn
 
 from umsui.agent import relay
 from umsui.agent.host import Folder, environment
+
+
+CHUNK = 1 << 20
 
 
 def fail(words: str) -> NoReturn:
@@ -22,17 +27,30 @@ def fail(words: str) -> NoReturn:
     raise SystemExit(f"umsui wire: {words}")
 
 
-def pages(folder: Folder) -> NoReturn:
-    """Become CRIU's page server on this very connection."""
+def pages(folder: Folder) -> int:
+    """Run CRIU's page server and pump the connection into it (it wants a socket; sshd gives pipes)."""
     criu = relay.real_criu(str(folder.control / "bin"))
     work = folder.control / "page-server"
     work.mkdir(mode=0o700, exist_ok=True)
-    os.execve(  # noqa: S606 - criu itself, no shell
-        criu,
-        [criu, "page-server", "--images-dir", str(folder.images), "--work-dir", str(work), "-o", "page-server.log"]
-        + ["-v2", "--ps-socket", "0"],
-        environment(CRIU_CONFIG_FILE="/dev/null"),
+    mine, theirs = socket.socketpair()
+    number = theirs.fileno()
+    argv = [criu, "page-server", "--images-dir", str(folder.images), "--work-dir", str(work), "-o", "page-server.log"]
+    server = subprocess.Popen(
+        [*argv, "-v2", "--ps-socket", str(number)], env=environment(CRIU_CONFIG_FILE="/dev/null"), pass_fds=[number]
     )
+    theirs.close()
+    threading.Thread(target=_pump, args=(0, mine.fileno()), daemon=True).start()
+    while answer := mine.recv(CHUNK):
+        os.write(1, answer)
+    return server.wait()
+
+
+def _pump(source: int, target: int) -> None:
+    while chunk := os.read(source, CHUNK):
+        view = memoryview(chunk)
+        while view:
+            view = view[os.write(target, view) :]
+    socket.socket(fileno=target).shutdown(socket.SHUT_WR)  # the page server sees the end
 
 
 def images(folder: Folder) -> int:
@@ -80,8 +98,8 @@ def main(migration: str) -> int:
     if not folder.exists:
         fail("this migration is over")
     if words == ["pages"]:
-        pages(folder)
-    elif words == ["images"]:
+        return pages(folder)
+    if words == ["images"]:
         return images(folder)
     elif words == ["image"]:
         os.execvpe("podman", ["podman", "load", "-q"], environment())  # noqa: S606

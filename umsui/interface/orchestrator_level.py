@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import Any
 
 from umsui.core.session import AgentError, Session
-from umsui.errors import Cancelled, Refused, Unknown, Unreachable
+from umsui.errors import Cancelled, Refused, UmsuiError, Unknown, Unreachable
 from umsui.interface.protocol import End, Order
 from umsui.model import Mount, Traffic
 
@@ -83,7 +83,9 @@ class OrchestratorLevel:
             sent = self._ask("source.send_image", LONG, image=spec.image)["bytes"]
             self._traffic = replace(self._traffic, image=sent)
         self._step_aside()
-        self._remove_reserved()  # a first attempt that was cut off
+        self._remove_reserved()  # of a first attempt that was cut off
+        volumes = [mount.source for mount in self._data_mounts() if mount.kind == "volume"]
+        self._ask("destination.claim", container=spec.name, volumes=volumes)
         container = there.orchestrator.create(there.transport, spec)
         prepared = self._ask("destination.prepare", container=container, volumes=self._volumes())
         self._roots = prepared["roots"]
@@ -143,8 +145,12 @@ class OrchestratorLevel:
         watch.start()
         try:
             with ThreadPoolExecutor(1) as pool:
-                restored = pool.submit(self._ask, "destination.wait", SWITCH + 10, timeout=SWITCH)
-                self._ask("source.switch", SWITCH + 10, timeout=SWITCH)
+                restored = pool.submit(self._ask, "destination.wait", SWITCH + 10, within=SWITCH)
+                try:
+                    self._ask("source.switch", SWITCH + 10, within=SWITCH)
+                except UmsuiError:
+                    self._ask("destination.abandon")  # else the restore would wait for what never comes
+                    raise
                 restored.result()
         finally:
             done.set()
@@ -165,16 +171,16 @@ class OrchestratorLevel:
 
     def commit(self) -> None:
         """The decision is durable: open the destination's gate."""
-        self._ask("destination.commit", timeout=60.0)
+        self._ask("destination.commit", 70.0, within=60.0)
 
     # -- post-migration ---------------------------------------------------------------------------------------------
 
     def finish(self) -> None:
         """Remove the source and everything of this migration at both ends."""
-        self._ask("destination.confirm", 70.0, timeout=60.0)
+        self._ask("destination.confirm", 70.0, within=60.0)
         self._count_files()
         if self._known("source"):
-            self._ask("source.remove", 70.0, timeout=60.0)
+            self._ask("source.remove", 70.0, within=60.0)
         self._forget_volumes()
         self.order.emit("step", step="remove-source", state="done")
         for role in ("source", "destination"):
@@ -201,9 +207,7 @@ class OrchestratorLevel:
             self._ask(f"{role}.close")
 
     def _remove_reserved(self) -> None:
-        spec = self.order.specification
-        names = [mount.source for mount in self._data_mounts() if mount.kind == "volume"]
-        self._ask("destination.rollback", 70.0, container=spec.name, volumes=names, timeout=60.0)
+        self._ask("destination.rollback", 70.0, within=60.0)
 
     def traffic(self) -> Traffic:
         """Bytes moved so far."""
