@@ -65,6 +65,7 @@ class FakeFeed:
         self.requests: list[tuple[MigrationRequest, str]] = []
         self.cancelled: list[str] = []
         self.refreshed = 0
+        self.woken = 0
         self.gone = False
         self.refusal: UmsuiError | None = None
         self.plan_gate: asyncio.Event | None = None
@@ -74,6 +75,9 @@ class FakeFeed:
         self._tasks: set[asyncio.Task[None]] = set()
 
     # The façade.
+
+    async def wake(self) -> None:
+        self.woken += 1
 
     async def info(self) -> Info:
         self._there()

@@ -91,7 +91,7 @@ class Console(App[None], inherit_bindings=False):
         asyncio.get_running_loop().call_later(1.0, os._exit, 0)
 
     def _listen(self) -> None:
-        ears = Ears(self.feed, self.clock, self.post_message)
+        ears = Ears(self.feed, self.clock, self.post_message, lambda: bool(self.world.running()))
         self.run_worker(ears.listen(), name="listen", exit_on_error=True)
         self.run_worker(ears.measure(), name="latency", exit_on_error=True)
 

@@ -9,23 +9,28 @@ from textual.command import DiscoveryHit, Hit, Hits, Provider
 from umsui.console import keymap
 
 
+def _text(action: keymap.Action) -> str:
+    return f"{action.short}: {action.help}  ({action.key})"
+
+
 class ActionCommands(Provider):
     """Every action that the screen in front can do, and those of the app."""
 
     def _actions(self) -> list[keymap.Action]:
         scope = str(getattr(self.screen, "SCOPE", ""))
-        return [action for name in (scope, "app") for action in keymap.of(name) if action.name != "command_palette"]
+        actions = [action for name in (scope, "app") for action in keymap.of(name)]
+        return [action for action in actions if action.help and action.name != "command_palette"]
 
     async def discover(self) -> Hits:
         """All of them."""
         for action in self._actions():
-            yield DiscoveryHit(f"{action.help}  ({action.key})", partial(self.screen.run_action, action.call))
+            yield DiscoveryHit(_text(action), partial(self.screen.run_action, action.call))
 
     async def search(self, query: str) -> Hits:
         """Those whose words fit."""
         matcher = self.matcher(query)
         for action in self._actions():
-            text = f"{action.help}  ({action.key})"
+            text = _text(action)
             score = matcher.match(text)
             if score > 0:
                 yield Hit(score, matcher.highlight(text), partial(self.screen.run_action, action.call))

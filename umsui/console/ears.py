@@ -23,17 +23,21 @@ TROUBLE = (UmsuiError, OSError, asyncio.TimeoutError)
 class Ears:
     """Listens, measures, and listens again with growing patience when the coordinator is gone."""
 
-    def __init__(self, feed: Feed, clock: Clock, post: Callable[[Message], object]) -> None:
-        self._feed, self._clock, self._post = feed, clock, post
-        self._deaf = asyncio.Event()
+    def __init__(self, feed: Feed, clock: Clock, post: Callable[[Message], object], urgent: Callable[[], bool]) -> None:
+        self._feed, self._clock, self._post, self._urgent = feed, clock, post, urgent
 
     async def listen(self) -> None:
-        """For ever."""
+        """For ever. The coordinator is started at first; later only when a migration waits to be finished or undone,
+        so that an operator who stops it is not contradicted."""
         wait = FIRST_RETRY
+        wake = True
         while True:
             heard = False
             reason = "it closed the connection"
             try:
+                if wake or self._urgent():
+                    await self._feed.wake()
+                    wake = False
                 async for item in self._feed.watch():
                     if not heard:
                         heard, wait = True, FIRST_RETRY

@@ -36,6 +36,9 @@ class Info:
 class Feed(Protocol):
     """The coordinator, as the console sees it. Every call may raise ``umsui.errors.UmsuiError`` or ``OSError``."""
 
+    async def wake(self) -> None:
+        """Start a coordinator where none runs."""
+
     async def info(self) -> Info:
         """The coordinator's version and process; the console times this call for its latency."""
 

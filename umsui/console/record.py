@@ -67,6 +67,7 @@ class Record:
     samples: list[tuple[float, float | None]] = field(default_factory=list)
     rates: list[tuple[float, float]] = field(default_factory=list)
     amounts: dict[str, Amount] = field(default_factory=dict)
+    expected: dict[str, int] = field(default_factory=dict)  # bytes of kinds that are still to come
     down: float | None = None
     downtime: float | None = None
     log: deque[LogLine] = field(default_factory=lambda: deque(maxlen=5000))
@@ -116,9 +117,7 @@ class Record:
     @property
     def fraction(self) -> float | None:
         """How much of the bytes has gone, 0 to 1."""
-        known = [amount for amount in self.amounts.values() if amount.total]
-        total = sum(amount.total or 0 for amount in known)
-        return min(sum(amount.done for amount in known) / total, 1.0) if total else None
+        return min(self.done / self.total, 1.0) if self.total and self.amounts else None
 
     @property
     def rate(self) -> float:
@@ -133,7 +132,9 @@ class Record:
     @property
     def total(self) -> int:
         """Bytes to go in all, as far as known."""
-        return sum(max(amount.total or 0, amount.done) for amount in self.amounts.values())
+        told = sum(max(amount.total or 0, amount.done) for amount in self.amounts.values())
+        coming = sum(size for what, size in self.expected.items() if what not in self.amounts)
+        return told + (coming if self.result is None else 0)
 
     @property
     def left(self) -> float | None:

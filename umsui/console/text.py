@@ -67,6 +67,7 @@ def inked(line: Line, ink: str) -> Line:
 
 def wrap(text: str, width: int) -> list[str]:
     """Words on lines of at most ``width`` cells; a word that is too long is broken."""
+    width = max(width, 8)  # before the first layout there is none
     lines: list[str] = []
     current = ""
     for word in text.split():

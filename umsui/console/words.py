@@ -125,15 +125,16 @@ def age(seconds: float) -> str:
     return f"{int(max(seconds, 0))} s"
 
 
-def interval(estimate: Estimate | None) -> str:
-    """Like ``80 .. 120 .. 210 ms``: low, most likely, high, in one unit."""
+def span(estimate: Estimate | None) -> str:
+    """Like ``80-210 ms``: the interval alone."""
     if estimate is None:
         return NOTHING
-    values = (estimate.low, estimate.mid, estimate.high)
-    if estimate.high < 1:
-        return DASH.join(f"{value * 1000:.0f}" for value in values) + " ms"
-    digits = 2 if estimate.high < 10 else 1
-    return DASH.join(f"{value:.{digits}f}" for value in values) + " s"
+    low, high = estimate.low, estimate.high
+    dash = DASH.strip()
+    if high < 1:
+        return f"{low * 1000:.0f}{dash}{high * 1000:.0f} ms"
+    digits = 2 if high < 10 else 1
+    return f"{low:.{digits}f}{dash}{high:.{digits}f} s"
 
 
 def size(count: float) -> str:
@@ -144,6 +145,13 @@ def size(count: float) -> str:
             return f"{value:.0f} {unit}" if value >= 10 or unit in "B KiB" else f"{value:.1f} {unit}"
         value /= 1024
     return f"{value:.1f} TiB"
+
+
+def part(done: float, total: float) -> str:
+    """``301 of 318 MiB``; both units where they differ."""
+    ours, theirs = size(done), size(total)
+    number, _, unit = ours.partition(" ")
+    return f"{number if theirs.endswith(f' {unit}') else ours} of {theirs}"
 
 
 def rate(per_second: float) -> str:

@@ -67,10 +67,16 @@ class World:
         known = self.migrations.get(event.migration)
         if known is not None and known.outcome is not None:
             return False
-        self.records.setdefault(event.migration, Record()).apply(event)
+        self.records.setdefault(event.migration, self.fresh_record(event.migration)).apply(event)
         if event.kind == "outcome":
             self.records.pop(event.migration, None)
         return True
+
+    def fresh_record(self, migration: str) -> Record:
+        """An empty one that knows how much memory is to come."""
+        known = self.migrations.get(migration)
+        service = self.service(known.service) if known is not None and known.outcome is None else None
+        return Record(expected={"memory": service.memory} if service is not None and service.memory else {})
 
     def age(self, cluster: Cluster, now: float) -> float:
         """Seconds since the cluster was last seen."""

@@ -19,7 +19,8 @@ from umsui.console.screens.carry import Carry
 from umsui.console.widgets.card import Motion
 from umsui.console.widgets.column import ClusterColumn
 from umsui.console.widgets.groups import Nothing, ProviderGroup
-from umsui.console.widgets.lines import KeyLine, ProviderTabs, StatusLine, TopLine, exposed
+from umsui.console.widgets.lines import KeyLine, ProviderTabs, StatusLine, TopLine
+from umsui.console.widgets.panels import exposed
 from umsui.console.world import World
 from umsui.model import Migration, MigrationRequest, Plan, Service, ServiceState
 
@@ -233,13 +234,16 @@ class Board(Screen[None]):
         self.app.push_screen(MigrationsScreen(self.world))
 
     def action_refresh_now(self) -> None:
-        """Ask all clusters."""
+        """Ask all clusters, and put the cards in order again."""
+        for column in self.columns.values():
+            column.forget_order()
         self.run_worker(self._refresh(), group="refresh", exclusive=True)
 
     async def _refresh(self) -> None:
         from umsui.console.ears import TROUBLE  # noqa: PLC0415
 
         try:
+            await self.console.feed.wake()
             clusters = await self.console.feed.refresh()
         except TROUBLE as error:
             self.app.post_message(Told(str(error), "Refresh", "error"))
@@ -354,6 +358,8 @@ class Board(Screen[None]):
 
         def decided(migration: Migration | None) -> None:
             if migration is not None:
+                # The watch will tell of it too; the screen should not have to wait for that.
+                self.world.migrations.setdefault(migration.id, migration)
                 self.console.open_migration(migration.id)
 
         ends = (self.world.clusters.get(service.cluster), self.world.clusters.get(to))

@@ -4,26 +4,28 @@ from __future__ import annotations
 
 from textual.app import ComposeResult
 from textual.containers import Vertical, VerticalScroll
-from textual.screen import ModalScreen
 
 from umsui.console import keymap
+from umsui.console.screens.dialog import Dialog
 from umsui.console.text import Line, column, pad, wrap
 from umsui.console.widgets.canvas import Sheet
 from umsui.console.widgets.lines import KeyLine
 
 SIGNS = (
-    ("● live  ● up", "ok", "seen within its time; running"),
-    ("◍ stale  ✕ unreachable", "warn", "shown as last seen; the age is beside it"),
-    ("⇄ 64 %  ◔ arriving", "accent", "moving away; its place at the other end"),
-    ("O  S  C", "badge", "orchestrator-, service-, container-level: how it would move"),
+    ("● live, up", "ok", "seen within its time; running"),
+    ("◍ ✕ stale", "warn", "as last seen; its age is beside it"),
+    ("⇄ 64 %", "accent", "moving away, so much has gone"),
+    ("◔ arriving", "accent", "its place at the other end"),
+    ("O S C", "badge", "how it would move: by orchestrator,"),
+    ("", "text", "service or container"),
     ("✕", "bad", "cannot move; the card says why"),
-    ("◆ protected", "warn", "asks for the service's name before a move"),
-    ("⚠ not whole yet", "warn", "post-copy: losing the source now would lose the service"),
+    ("◆ protected", "warn", "a move asks for the service's name"),
+    ("⚠ exposed", "warn", "losing the source loses the service"),
 )
 MOUSE = (
-    ("drag a card", "", "to another cluster: shows the plan, starts nothing"),
-    ("double click", "", "opens the service, or its migration"),
-    ("click", "", "the status line, a tab, a key below"),
+    ("drag a card", "", "to another cluster; starts nothing yet"),
+    ("double click", "", "opens service or migration"),
+    ("click", "", "status line, tabs, keys"),
 )
 
 
@@ -52,10 +54,10 @@ class HelpSheet(Sheet):
         for scope, title in keymap.SCOPES.items():
             if scope in ("help", "confirm"):
                 continue
-            rows = [(action.key, "key", action.help) for action in keymap.of(scope)]
-            sections.append(_section(title, rows, 9, width))
+            rows = [(action.key, "key", action.help) for action in keymap.of(scope) if action.help]
+            sections.append(_section(title, rows, 10, width))
         sections.append(_section("Mouse", [(a, "key", c) for a, _, c in MOUSE], 14, width))
-        sections.append(_section("Signs", list(SIGNS), 24, width))
+        sections.append(_section("Signs", list(SIGNS), 14, width))
         return sections
 
 
@@ -67,7 +69,7 @@ def _section(title: str, rows: list[tuple[str, str, str]], label: int, width: in
     return lines
 
 
-class Help(ModalScreen[None]):
+class Help(Dialog[None]):
     """Any of its keys closes it."""
 
     SCOPE = "help"
@@ -78,7 +80,7 @@ class Help(ModalScreen[None]):
         """A sheet that scrolls."""
         with Vertical(classes="dialog") as dialog:
             dialog.border_title = "Help"
-            yield VerticalScroll(HelpSheet())
+            yield VerticalScroll(HelpSheet(), can_focus=False)
             yield KeyLine("help")
 
     def action_close(self) -> None:

@@ -15,7 +15,6 @@ from umsui.console import keymap, words
 from umsui.console.documents import finished
 from umsui.console.ears import FIRST_RETRY, LONGEST_RETRY, TROUBLE
 from umsui.console.messages import Recorded, Restarted, Told
-from umsui.console.record import Record
 from umsui.console.widgets.canvas import Canvas
 from umsui.console.widgets.charts import LatencyChart, WireChart
 from umsui.console.widgets.lines import KeyLine, MoveTitle
@@ -45,7 +44,7 @@ class MigrationScreen(Screen[None]):
         super().__init__()
         self.world = world
         self.migration_id = migration_id
-        self.record = Record()
+        self.record = world.fresh_record(migration_id)
         self._own: Migration | None = None  # as its own events tell it, when the board has not
         self._heard_at = 0.0
         self._timer: Timer | None = None
@@ -113,7 +112,7 @@ class MigrationScreen(Screen[None]):
 
     def on_restarted(self) -> None:
         """The recording comes from its beginning (again, after a lost connection)."""
-        self.record = Record()
+        self.record = self.world.fresh_record(self.migration_id)
 
     def on_recorded(self, message: Recorded) -> None:
         """Fold it in; the timer paints, an ending at once."""
@@ -150,6 +149,8 @@ class MigrationScreen(Screen[None]):
         self._show()
 
     def _show(self) -> None:
+        if not self.record.expected:
+            self.record.expected = self.world.fresh_record(self.migration_id).expected
         title = self.query_one(MoveTitle)
         title.migration, title.elapsed = self.migration, self._now()
         self._titles()

@@ -15,7 +15,7 @@ from textual.screen import Screen
 from umsui.console import keymap, words
 from umsui.console.ears import TROUBLE
 from umsui.console.messages import Listed
-from umsui.console.text import Line, column, crop, inked
+from umsui.console.text import Line, column, crop, inked, pad
 from umsui.console.widgets.canvas import Canvas
 from umsui.console.widgets.lines import KeyLine, TopLine
 from umsui.console.world import World
@@ -68,9 +68,7 @@ class MigrationTable(Canvas):
         lines = [_heading(width)]
         for index in range(self.top, min(self.top + room, len(self.rows))):
             line = _row(self.rows[index], self._wall(), width)
-            lines.append(
-                inked([("▌", "accent"), *line[1:], column("", width)], "selected") if index == self.at else line
-            )
+            lines.append(inked(pad([("▌", "accent"), *line[1:]], width), "selected") if index == self.at else line)
         return lines
 
     def on_mouse_down(self, event: events.MouseDown) -> None:
@@ -95,8 +93,8 @@ class MigrationTable(Canvas):
 def _columns(width: int) -> tuple[int, int, bool]:
     """Widths of service and way, and whether everything has room."""
     wide = width >= 104
-    rest = width - (1 + 12 + 14 + 10 + 10 + (24 + 18 if wide else 0))
-    service = max(rest * 2 // 5, 10)
+    rest = width - (1 + 12 + 14 + 10 + 10 + (13 + 18 if wide else 0))
+    service = max(rest // 3, 10)
     return service, max(rest - service, 10), wide
 
 
@@ -104,7 +102,7 @@ def _heading(width: int) -> Line:
     service, way, wide = _columns(width)
     line: Line = [(" ", ""), column("started", 12, "dim"), column("service", service, "dim"), column("way", way, "dim")]
     if wide:
-        line.append(column("how", 24, "dim"))
+        line.append(column("how", 13, "dim"))
     line += [column("outcome", 14, "dim"), column("downtime", 10, "dim", right=True)]
     line.append(column("total", 10, "dim", right=True))
     return crop([*line, column("   prediction", 18, "dim")] if wide else line, width)
@@ -121,7 +119,7 @@ def _row(migration: Migration, now: float, width: int) -> Line:
         (" ", ""),
     ]
     if wide:
-        line.append(column(f"{migration.approach.value} · {migration.strategy.value}", 24, "dim"))
+        line.append(column(f"{words.BADGE[migration.approach]} {migration.strategy.value}", 13, "dim"))
     line.append(column(f"{glyph} {word}", 14, ink))
     line.append(column(words.duration(migration.downtime), 10, "text", right=True))
     total = migration.overhead.total

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, cast
 from textual import on
 from textual.app import ComposeResult
 from textual.containers import Vertical, VerticalScroll
-from textual.screen import ModalScreen
 from textual.widgets import Input
 
 from umsui.console import keymap
 from umsui.console.drag import reason
 from umsui.console.ears import TROUBLE
 from umsui.console.messages import Planned, Started, Told
+from umsui.console.screens.dialog import Dialog
 from umsui.console.widgets.lines import KeyLine
 from umsui.console.widgets.plansheet import PlanSheet, Trouble
 from umsui.model import Migration, MigrationRequest, Plan, Service
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from umsui.console.app import Console
 
 
-class PlanScreen(ModalScreen[Migration | None]):
+class PlanScreen(Dialog[Migration | None]):
     """Enter starts, Escape leaves everything as it is."""
 
     SCOPE = "plan"
@@ -120,6 +120,7 @@ class PlanScreen(ModalScreen[Migration | None]):
         box.set_class(asked, "-asked")
         if asked:
             box.focus()
+        self.call_after_refresh(self.fit)
         self._enable()
 
     def _enable(self) -> None:
@@ -133,6 +134,7 @@ class PlanScreen(ModalScreen[Migration | None]):
         trouble.text, trouble.fix = text, fix
         trouble.set_class(bool(text), "-said")
         trouble.repaint()
+        self.call_after_refresh(self.fit)
 
     # Actions.
 

@@ -100,7 +100,8 @@ class Sheet(Canvas):
 
     def repaint(self) -> None:
         """Paint again; the page's height may change with it."""
-        if self.is_attached and len(self.paint(self.content_size.width, 10_000)) != self.content_size.height:
+        width, height = self.content_size
+        if self.is_attached and (not width or len(self.paint(width, 10_000)) != height):
             self._painted = Size(0, 0)
             self.refresh(layout=True)
             return

@@ -54,7 +54,7 @@ def _second(service: Service, width: int, motion: Motion) -> Line:
     if service.state is ServiceState.MOVING:
         target = f" → {motion.other}" if motion.other else ""
         if motion.exposed:
-            target += " ⚠ not whole yet"
+            target += " ⚠ exposed"
         target = fit(target, width - 8)
         room = max(min(width - 2 - len(target), 24), 4)
         return [(" ", ""), *bar(motion.fraction or 0.0, room), (target, "warn" if motion.exposed else "dim")]

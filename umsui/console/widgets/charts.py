@@ -194,12 +194,12 @@ class WireChart(Canvas):
         lines = self._bars(record, width, bars)
         lines.append(self._sum(record, width))
         for what, amount in detail:
-            done = f"{words.size(amount.done)} of {words.size(max(amount.total or 0, amount.done))} "
+            done = words.part(amount.done, max(amount.total or 0, amount.done)) + " "
             lines.append(spread([(f" {what}", "dim")], [(done, "dim")], width))
         return lines
 
     def _bars(self, record: Record, width: int, height: int) -> list[Line]:
-        span = 8.0 if record.last <= 8 or record.result is None else record.last
+        span = 8.0 if record.result is None else max(record.last, 1.0)
         left = page(record.last, span) if record.result is None else 0.0
         room = width - 2
         peaks = [0.0] * room
@@ -207,7 +207,7 @@ class WireChart(Canvas):
             index = int((t - left) / span * room)
             if 0 <= index < room:
                 peaks[index] = max(peaks[index], value)
-        _hold(peaks, int(0.4 / span * room) + 1)
+        _hold(peaks, int(0.3 / span * room) + 1)
         top = max((value for _, value in record.rates), default=1.0) or 1.0
         levels = [round(value / top * height * 8) if value else 0 for value in peaks]
         rows = [
@@ -216,7 +216,7 @@ class WireChart(Canvas):
         return [[(" ", ""), (row, "wire"), (" ", "")] for row in rows]
 
     def _sum(self, record: Record, width: int) -> Line:
-        left: Line = [(f" {words.size(record.done)} of {words.size(record.total)}", "text")]
+        left: Line = [(f" {words.part(record.done, record.total)}", "text")]
         if record.done < record.total and record.left is not None:
             left.append((f" · left {words.duration(record.left)}", "text"))
         top = max((value for _, value in record.rates), default=0.0)

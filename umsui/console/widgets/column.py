@@ -9,7 +9,7 @@ from textual.containers import Vertical
 from textual.geometry import Offset
 
 from umsui.console import words
-from umsui.console.text import Line, column, fit, inked, spread
+from umsui.console.text import Line, fit, inked, pad, spread
 from umsui.console.widgets import card as cards
 from umsui.console.widgets.canvas import Canvas
 from umsui.model import Cluster, ClusterState, Service
@@ -34,7 +34,7 @@ class ClusterHeader(Canvas):
         if self.hint is not None:
             text, ink = self.hint
             lines[1:] = [[(" ", ""), (piece, "text")] for piece in _two(text, width - 2)]
-            lines = [inked([*line, (" " * width, "")], ink) for line in lines]
+            lines = [inked(pad(line, width), ink) for line in lines]
         return lines
 
     def _title(self, width: int) -> Line:
@@ -75,7 +75,7 @@ def _two(text: str, width: int) -> list[str]:
     """A text on two lines."""
     if len(text) <= width:
         return [text, ""]
-    cut = text.rfind(" ", 0, width + 1)
+    cut = max(text.find(",", 0, width) + 1, 0) or text.rfind(" ", 0, width + 1)
     cut = cut if cut > 0 else width
     return [text[:cut], fit(text[cut:].strip(), width)]
 
@@ -146,7 +146,7 @@ class CardList(Canvas):
         if service.key == self.lifted:
             return [[("┄", "faint"), *_dimmed(line[1:])] for line in lines]
         if service.key == self.cursor:
-            return [inked([("▌", "accent"), *line[1:], column("", width)], "selected") for line in lines]
+            return [inked(pad([("▌", "accent"), *line[1:]], width), "selected") for line in lines]
         return lines
 
     def _last_top(self) -> int:
@@ -179,6 +179,7 @@ class ClusterColumn(Vertical):
         self.cluster = cluster
         self.header = ClusterHeader(cluster)
         self.cards = CardList(cluster.name, motion)
+        self._rank: dict[str, int] = {}
 
     def compose(self) -> ComposeResult:
         """Header above cards."""
@@ -189,9 +190,17 @@ class ClusterColumn(Vertical):
         """The cluster as it is now, and the services that pass the filter."""
         self.cluster = cluster
         self.header.cluster, self.header.age = cluster, age
+        # A card keeps its place: one that arrives comes last, whatever its name.
+        for service in services:
+            self._rank.setdefault(service.key, len(self._rank))
+        services = sorted(services, key=lambda service: self._rank[service.key])
         self.cards.empty = _emptiness(cluster)
         self.header.repaint()
         self.cards.show(services, len(cluster.services) - len(services))
+
+    def forget_order(self) -> None:
+        """By name again, next time."""
+        self._rank.clear()
 
 
 def _emptiness(cluster: Cluster) -> str:

@@ -12,7 +12,7 @@ from umsui.console import keymap, words
 from umsui.console.text import Line, bar, column, crop, length, spread
 from umsui.console.widgets.canvas import Canvas
 from umsui.console.world import LinkState, World
-from umsui.model import Approach, Migration, Step, Strategy
+from umsui.model import Migration
 
 
 class TopLine(Canvas):
@@ -148,7 +148,7 @@ class StatusLine(Canvas):
             tail.append((f"  +{others} more", "accent"))
         head = _route(migration, width)
         percent: Line = [] if fraction is None else [(f" {fraction * 100:3.0f} %", "accent")]
-        room = min(max(width - length(head) - length(tail) - 9, 0), 24)
+        room = min(max(width - length(head) - length(tail) - 13, 0), 24)
         middle: Line = [("  ", ""), *bar(fraction or 0.0, room)] if room >= 6 else []
         return crop([(" ⇄ ", "accent"), *head, *middle, *percent, *tail], width)
 
@@ -241,10 +241,3 @@ class MoveTitle(Canvas):
         how = f"{words.approach(migration.approach)} · {words.strategy(migration.strategy)}"
         left.append((f"   {how if width >= 100 else words.strategy(migration.strategy)}", "dim"))
         return [spread(left, right, width)]
-
-
-def exposed(migration: Migration) -> bool:
-    """Whether losing the source now would lose the service (post-copy past its commit)."""
-    lazy = migration.strategy in (Strategy.POST_COPY, Strategy.HYBRID)
-    late = migration.step in (Step.COMMIT, Step.FIRST_REPLY)
-    return lazy and late and migration.outcome is None and migration.approach is not Approach.SERVICE

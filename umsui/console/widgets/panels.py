@@ -11,7 +11,7 @@ from umsui.console import words
 from umsui.console.record import Record, StepRun
 from umsui.console.text import Line, column, crop, fit, length, spread, wrap
 from umsui.console.widgets.canvas import Canvas
-from umsui.model import PHASE_OF, Estimate, Migration, Overhead, Phase, Step
+from umsui.model import PHASE_OF, Approach, Estimate, Migration, Overhead, Phase, Step, Strategy
 
 _STEP = {
     "pending": ("·", "faint"),
@@ -73,8 +73,11 @@ class StepsPanel(Canvas):
             for step in Step:
                 if PHASE_OF[step] is phase:
                     rows[step] = len(lines)
-                    lines.append(_step(step, moment, width - 8))
+                    lines.append(_step(step, moment, width))
         self._bracket(lines, rows, moment, width)
+        if roomy:
+            facts = _facts(moment, width)
+            lines += facts[: max(height - len(lines), 0)]
         if len(lines) > height:
             running = [rows[s] for s in rows if moment.record.step(s).state == "started"]
             first = min(max((running[-1] if running else 0) - height + 3, 0), len(lines) - height)
@@ -100,6 +103,36 @@ class StepsPanel(Canvas):
             lines[y] = [*body, (" " * gap, ""), (edge, "outage"), column(text, 8, ink)]
 
 
+def _facts(moment: Moment, width: int) -> list[Line]:
+    """Why it is done this way, what is at risk, where the service is reached."""
+    migration = moment.migration
+    if migration is None:
+        return []
+    lines: list[Line] = []
+    over = migration.outcome is not None
+    if exposed(migration):
+        text = f"losing {words.place(migration.source)} now would lose the service: its last page is still there"
+        lines += [
+            [],
+            *[[(" ⚠ " if i == 0 else "   ", "warn"), (p, "text")] for i, p in enumerate(wrap(text, width - 4))],
+        ]
+    if migration.endpoint:
+        lines += [[], [(" reached at ", "dim")], [(f" {migration.endpoint}", "name")]]
+    if over and migration.bytes.wire:
+        sent = f" {words.size(migration.bytes.wire)} over the wire"
+        lines += [[], [(sent, "dim")]]
+    if migration.reason:
+        lines += [[], *[[(" ", ""), (piece, "dim")] for piece in wrap(migration.reason, width - 2)]]
+    return lines
+
+
+def exposed(migration: Migration) -> bool:
+    """Whether losing the source now would lose the service (post-copy past its commit)."""
+    lazy = migration.strategy in (Strategy.POST_COPY, Strategy.HYBRID)
+    late = migration.step in (Step.COMMIT, Step.FIRST_REPLY)
+    return lazy and late and migration.outcome is None and migration.approach is not Approach.SERVICE
+
+
 def _step(step: Step, moment: Moment, width: int) -> Line:
     run: StepRun = moment.record.step(step)
     glyph, ink = _STEP.get(run.state, ("·", "faint"))
@@ -108,8 +141,8 @@ def _step(step: Step, moment: Moment, width: int) -> Line:
         seconds = max(moment.now - run.began, 0.0)
     name_ink = {"pending": "faint", "skipped": "faint", "failed": "bad"}.get(run.state, "text")
     took = words.duration(seconds) if seconds is not None else "skipped" if run.state == "skipped" else ""
-    head: Line = [(f" {glyph} ", ink), column(words.step(step), 14, name_ink), column(took, 9, name_ink, right=True)]
-    room = width - 26
+    head: Line = [(f" {glyph} ", ink), column(words.step(step), 13, name_ink), column(took, 8, name_ink, right=True)]
+    room = width - 24
     return [*head, (" " + fit(run.note, room - 1), "dim")] if run.note and room > 6 else head
 
 
@@ -167,15 +200,16 @@ def _stack(shares: list[tuple[str, float]], whole: float, width: int) -> Line:
 
 
 def _legend(shares: list[tuple[str, float]], width: int) -> list[Line]:
+    """Beside each other where they fit, else below each other."""
+    pairs = width >= 52
+    pitch = (width - 2) // 2 if pairs else min(width - 2, 32)
     entries: list[Line] = []
-    pitch = (width - 2) // 2
     for name, value in shares:
         label, took = f" {name}", words.duration(value) if value else words.NOTHING
-        entries.append([(FILLS[name] * 2, name), column(label, pitch - 11, "dim"), column(took, 8, "text", right=True)])
-    if pitch < 22:
+        entries.append([(FILLS[name] * 2, name), column(label, pitch - 12, "dim"), column(took, 8, "text", right=True)])
+    if not pairs:
         return [[(" ", ""), *entry] for entry in entries]
-    pairs = zip(entries[::2], entries[1::2], strict=True)
-    return [[(" ", ""), *a, (" ", ""), *b] for a, b in pairs]
+    return [[(" ", ""), *a, ("  ", ""), *b] for a, b in zip(entries[::2], entries[1::2], strict=True)]
 
 
 def _comparison(what: str, predicted: Estimate | None, measured: float | None, settled: bool, width: int) -> Line:
@@ -188,9 +222,9 @@ def _comparison(what: str, predicted: Estimate | None, measured: float | None, s
     ]
     if predicted is None:
         return line
-    said = words.interval(predicted)
+    said = words.span(predicted)
     if not settled or measured is None:
-        return crop([*line, (f"of {said}", "dim")], width)
+        return crop([*line, (f"said {said}", "dim")], width)
     if measured > predicted.high:
         return crop([*line, ("▲ above ", "warn"), (said, "dim")], width)
     if measured < predicted.low:

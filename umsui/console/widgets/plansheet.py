@@ -61,8 +61,8 @@ class PlanSheet(Sheet):
         taken = (verdict.approach, verdict.strategy) == (plan.approach, plan.strategy)
         sign = ("●", "accent") if taken else ("○", "dim") if verdict.feasible else ("✕", "bad")
         ink = "name" if taken else "text" if verdict.feasible else "dim"
-        line: Line = [(f"{sign[0]} ", sign[1]), column(words.approach(verdict.approach), 20, ink)]
-        line.append(column(words.strategy(verdict.strategy), 11, ink))
+        line: Line = [(f"{sign[0]} ", sign[1]), column(words.approach(verdict.approach), 19, ink)]
+        line.append(column(words.strategy(verdict.strategy), 10, ink))
         if not verdict.feasible:
             if len(verdict.reason) <= width - 34:
                 line.append((verdict.reason, "text"))
