@@ -1,0 +1,167 @@
+"""What the coordinator must not forget: each migration, its decision, its recording.
+
+SQLite with ``synchronous=FULL``: when ``decide`` returns, the decision survives a crash of the machine. The recording
+is a JSON-lines file a migration, beside it.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from enum import StrEnum
+from pathlib import Path
+from typing import IO, Any
+
+from umsui.coordinator.codec import decode, encode
+from umsui.errors import BadInput
+from umsui.model import Event, Migration, MigrationRequest, Plan, Specification
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS migrations (
+    id TEXT PRIMARY KEY,
+    started REAL NOT NULL,
+    request TEXT NOT NULL,
+    document TEXT NOT NULL,
+    plan TEXT,
+    specification TEXT,
+    touched INTEGER NOT NULL DEFAULT 0,
+    decision TEXT,
+    decided REAL,
+    why TEXT,
+    finished REAL
+);
+CREATE INDEX IF NOT EXISTS by_time ON migrations (started DESC);
+"""
+
+
+class Decision(StrEnum):
+    """The one decision of a migration."""
+
+    COMMIT = "commit"
+    ABORT = "abort"
+
+
+class AlreadyDecided(Exception):
+    """A decision is made once."""
+
+
+class Journal:
+    """The durable record. Thread-safe."""
+
+    def __init__(self, folder: Path) -> None:
+        self.recordings = folder / "recordings"
+        self.recordings.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._lock = threading.RLock()
+        self._files: dict[str, IO[str]] = {}
+        self._db = sqlite3.connect(folder / "journal.sqlite", check_same_thread=False, isolation_level=None)
+        self._db.execute("PRAGMA journal_mode=WAL")
+        self._db.execute("PRAGMA synchronous=FULL")
+        self._db.executescript(SCHEMA)
+
+    def add(self, migration: Migration, request: MigrationRequest) -> None:
+        """A new migration."""
+        row = (migration.id, migration.started, _dump(request), _dump(migration))
+        with self._lock:
+            self._db.execute("INSERT INTO migrations (id, started, request, document) VALUES (?, ?, ?, ?)", row)
+
+    def update(self, migration: Migration) -> None:
+        """Its document, as it is now."""
+        self._set(migration.id, document=_dump(migration), finished=migration.finished)
+
+    def planned(self, migration_id: str, plan: Plan, specification: Specification) -> None:
+        """What is going to be done, before anything is."""
+        self._set(migration_id, plan=_dump(plan), specification=_dump(specification))
+
+    def touch(self, migration_id: str) -> bool:
+        """Nodes are about to be touched; False when they were before (this is a second attempt)."""
+        with self._lock:
+            changed = self._db.execute("UPDATE migrations SET touched = 1 WHERE id = ? AND touched = 0", (migration_id,))
+            return changed.rowcount == 1
+
+    def decide(self, migration_id: str, decision: Decision, why: str) -> None:
+        """The commit point. Durable when it returns; the same again changes nothing. Raises AlreadyDecided."""
+        with self._lock:
+            self._db.execute(
+                "UPDATE migrations SET decision = ?, decided = ?, why = ? WHERE id = ? AND decision IS NULL",
+                (decision.value, time.time(), why, migration_id),
+            )
+            if self.decision(migration_id) is not decision:
+                raise AlreadyDecided(migration_id)
+
+    def decision(self, migration_id: str) -> Decision | None:
+        """What was decided, if anything."""
+        found = self._value(migration_id, "decision")
+        return Decision(found) if found else None
+
+    def migration(self, migration_id: str) -> Migration:
+        """Its document. Raises BadInput when there is none."""
+        return decode(Migration, json.loads(self._value(migration_id, "document")))
+
+    def request(self, migration_id: str) -> MigrationRequest:
+        """What was asked for. Raises BadInput."""
+        return decode(MigrationRequest, json.loads(self._value(migration_id, "request")))
+
+    def order(self, migration_id: str) -> tuple[Plan, Specification] | None:
+        """What was going to be done; None when it was not planned yet."""
+        plan, specification = self._value(migration_id, "plan"), self._value(migration_id, "specification")
+        if plan is None or specification is None:
+            return None
+        return decode(Plan, json.loads(plan)), decode(Specification, json.loads(specification))
+
+    def all(self, limit: int = 1000) -> list[Migration]:
+        """The newest first."""
+        with self._lock:
+            query = "SELECT document FROM migrations ORDER BY started DESC LIMIT ?"
+            rows = self._db.execute(query, (limit,)).fetchall()
+        return [decode(Migration, json.loads(row[0])) for row in rows]
+
+    def running(self) -> list[Migration]:
+        """Those that have not ended."""
+        with self._lock:
+            rows = self._db.execute("SELECT document FROM migrations WHERE finished IS NULL").fetchall()
+        return [decode(Migration, json.loads(row[0])) for row in rows]
+
+    def record(self, event: Event) -> None:
+        """Append to the recording; it is in the file when this returns."""
+        with self._lock:
+            file = self._files.get(event.migration)
+            if file is None:
+                file = (self.recordings / f"{event.migration}.jsonl").open("a", buffering=1)
+                self._files[event.migration] = file
+            file.write(json.dumps(encode(event.flat()), separators=(",", ":")) + "\n")
+            if event.kind == "outcome":
+                self._files.pop(event.migration).close()
+
+    def recording(self, migration_id: str) -> Iterator[dict[str, Any]]:
+        """Its events so far, flat."""
+        path = self.recordings / f"{migration_id}.jsonl"
+        if path.exists():
+            for line in path.read_text().splitlines():
+                yield json.loads(line)
+
+    def close(self) -> None:
+        """Close all files."""
+        with self._lock:
+            for file in self._files.values():
+                file.close()
+            self._files.clear()
+            self._db.close()
+
+    def _set(self, migration_id: str, **values: Any) -> None:
+        names = ", ".join(f"{name} = ?" for name in values)
+        with self._lock:
+            self._db.execute(f"UPDATE migrations SET {names} WHERE id = ?", (*values.values(), migration_id))  # noqa: S608
+
+    def _value(self, migration_id: str, column: str) -> Any:
+        with self._lock:
+            row = self._db.execute(f"SELECT {column} FROM migrations WHERE id = ?", (migration_id,)).fetchone()  # noqa: S608
+        if row is None:
+            raise BadInput(f"there is no migration {migration_id}", "`umsui migrations` lists them", code="unknown-migration")
+        return row[0]
+
+
+def _dump(value: Any) -> str:
+    return json.dumps(encode(value), separators=(",", ":"))

@@ -1,0 +1,136 @@
+"""A client of the service that is moved: it asks all the time, and so measures what clients notice.
+
+Two threads, one for the place that the service leaves and one for the place where it arrives; a reply is any byte
+that the service itself sends back, not an accepted connection (the kernel accepts for a frozen service, too).
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+PATIENCE = 0.5  # seconds for a reply; a frozen service answers after its thaw, on the same connection
+BATCH = 0.1  # seconds between two events
+REDIS = 6379
+
+Sample = tuple[float, float | None]
+"""(when asked, Unix time; seconds until the reply, or None)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where to ask, and the port inside the container: it tells the protocol."""
+
+    host: str
+    port: int
+    inside: int
+
+    @property
+    def question(self) -> bytes:
+        """Something that a server of this kind answers at once."""
+        return b"PING\r\n" if self.inside == REDIS else b"GET / HTTP/1.0\r\n\r\n"
+
+
+def ask(address: Address, patience: float = PATIENCE) -> float | None:
+    """Seconds until the first byte of a reply; None when none came."""
+    began = time.monotonic()
+    try:
+        with socket.create_connection((address.host, address.port), timeout=patience) as stream:
+            stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            stream.sendall(address.question)
+            return time.monotonic() - began if stream.recv(512) else None
+    except OSError:
+        return None
+
+
+class Prober:
+    """Asks at both ends every ``interval`` seconds. ``emit(kind, **data)`` gets the samples in batches."""
+
+    def __init__(self, source: Address, destination: Address, interval: float, emit: Callable[..., None]) -> None:
+        self._source = source
+        self._destination = destination
+        self._interval = interval
+        self._emit = emit
+        self._stop = threading.Event()
+        self._lock = threading.Lock()
+        self._samples: list[Sample] = []
+        self._last: float | None = None  # when the service last replied, at the source
+        self._first: float | None = None  # when it first replied, at the destination
+        self._arrived = threading.Event()
+        self._threads: list[threading.Thread] = []
+
+    def start(self) -> bool:
+        """Begin at the source; False when the service does not answer there, so that nothing can be measured."""
+        if not any(ask(self._source) is not None for _ in range(3)):
+            return False
+        self._run(self._ask_source)
+        self._run(self._report)
+        return True
+
+    def follow(self) -> None:
+        """The switch begins: ask at the destination, too."""
+        self._run(self._ask_destination)
+
+    def _run(self, target: Callable[[], None]) -> None:
+        thread = threading.Thread(target=target, name=f"prober {target.__name__}", daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _ask_source(self) -> None:
+        while not self._stop.is_set() and not self._arrived.is_set():
+            asked = time.time()
+            took = ask(self._source)
+            with self._lock:
+                if self._first is None:
+                    self._samples.append((asked, took))
+                    if took is not None:
+                        self._last = asked + took
+            self._stop.wait(self._interval)
+
+    def _ask_destination(self) -> None:
+        while not self._stop.is_set():
+            asked = time.time()
+            took = ask(self._destination)
+            if took is not None:
+                with self._lock:
+                    if self._first is None:
+                        self._first = asked + took
+                        self._arrived.set()
+                    self._samples.append((asked, took))
+            self._stop.wait(self._interval)
+
+    def _report(self) -> None:
+        while not self._stop.wait(BATCH):
+            self._tell()
+        self._tell()
+
+    def _tell(self) -> None:
+        with self._lock:
+            samples, self._samples = self._samples, []
+        down = self.down
+        if samples or (down is not None and self.downtime is None):
+            batch = [[t, took] for t, took in sorted(samples, key=lambda sample: sample[0])]
+            self._emit("probe", samples=batch, down=down, downtime=self.downtime)
+
+    @property
+    def down(self) -> float | None:
+        """Seconds since the last reply, while there is none; None before the first."""
+        return None if self._last is None else (self._first or time.time()) - self._last
+
+    @property
+    def downtime(self) -> float | None:
+        """From the last reply at the source to the first at the destination; None while that has not come."""
+        return None if self._first is None or self._last is None else self._first - self._last
+
+    def wait(self, timeout: float) -> bool:
+        """Until the service has replied at the destination."""
+        return self._arrived.wait(timeout)
+
+    def stop(self) -> None:
+        """Ask no more; the last samples are told."""
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(PATIENCE + 1.0)
