@@ -1,0 +1,353 @@
+"""The durable workflow of one migration: the paper's three phases around one decision.
+
+DBOS remembers which of its steps have ended; a coordinator that died is started again and goes on there. The rule
+after a crash: nothing decided yet, so undo; decided, so finish forward. The decision is one durable write
+(``Journal.decide``), made when both ends have voted.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+from dbos import DBOS, DBOSConfig, SetWorkflowID
+
+from umsui.adapters import Transport
+from umsui.config import Config
+from umsui.coordinator.bus import Bus
+from umsui.coordinator.inventory import Inventory
+from umsui.coordinator.journal import Decision, Journal
+from umsui.coordinator.prober import Address, Prober
+from umsui.coordinator.run import Run
+from umsui.decision import blockers, plan, resolve
+from umsui.errors import BadInput, Cancelled, Refused, UmsuiError, Unknown, Unreachable
+from umsui.interface import APPROACHES
+from umsui.interface.probe import Probes
+from umsui.interface.protocol import Move, Order
+from umsui.model import (
+    Approach,
+    Cluster,
+    Exit,
+    Failure,
+    Migration,
+    MigrationRequest,
+    Outcome,
+    Place,
+    Plan,
+    Specification,
+    Step,
+    Strategy,
+)
+
+SETTLE = 0.3  # seconds of undisturbed probing before the switch
+AFTER = 0.5  # and after the first reply
+REPLY = 30.0  # seconds that the first reply at the destination may take
+RETRY = 15.0  # seconds at most between two attempts to finish or undo at a node that does not answer
+
+
+class Engine:
+    """All running migrations. There is one in a process: DBOS's workflows are functions of the module."""
+
+    def __init__(self, config: Config, journal: Journal, bus: Bus) -> None:
+        self.config = config
+        self.journal = journal
+        self.bus = bus
+        self.inventory = Inventory(config, bus, self.running)
+        self._runs: dict[str, Run] = {}
+        self._lock = threading.Lock()
+
+    def start(self, folder: Path) -> None:
+        """Begin to poll, and take up what an earlier coordinator left."""
+        global _engine  # noqa: PLW0603
+        _engine = self
+        for migration in self.journal.running():
+            self.run(migration.id)
+        self.inventory.start()
+        settings: DBOSConfig = {
+            "name": "umsui",
+            "system_database_url": f"sqlite:///{folder / 'workflows.sqlite'}",
+            "application_version": "1",  # the workflow's own: an upgraded umsui takes up what an older one left
+            "executor_id": "local",
+            "log_level": "WARNING",
+        }
+        DBOS(config=settings)
+        DBOS.launch()
+        self._take_up_unborn()
+
+    def _take_up_unborn(self) -> None:
+        """Migrations that were journaled, but whose workflow had not been started when the coordinator died."""
+        for migration in self.journal.running():
+            if DBOS.get_workflow_status(migration.id) is None:
+                self._begin(migration.id)
+
+    def stop(self) -> None:
+        """End the process's part; workflows that run are taken up at the next start."""
+        DBOS.destroy(workflow_completion_timeout_sec=0)
+        self.inventory.stop()
+
+    # -- what the API asks ------------------------------------------------------------------------------------------
+
+    def running(self) -> list[Migration]:
+        """Those that have not ended."""
+        with self._lock:
+            return [run.migration for run in self._runs.values()]
+
+    def clusters(self) -> list[Cluster]:
+        """The board (a ``umsui.decision.planner.Resolver``)."""
+        return self.inventory.clusters()
+
+    def end(self, place: Place):  # type: ignore[no-untyped-def]  # noqa: ANN201 - the Resolver's signature
+        """A connection to a node."""
+        return self.inventory.end(place)
+
+    def plan(self, request: MigrationRequest) -> Plan:
+        """What would be done; probes both ends. Raises BadInput, Unreachable."""
+        self._settle(request)
+        with Probes() as probes:
+            return plan(request, self, probes, self.journal.all())
+
+    def _settle(self, request: MigrationRequest) -> None:
+        """A name that is not known may just not have been seen yet."""
+        try:
+            resolve(self.clusters(), request)
+        except (BadInput, Unreachable):
+            self.inventory.refresh()
+
+    def migrate(self, request: MigrationRequest, confirm: str) -> Migration:
+        """Start a migration. Raises BadInput at once for what cannot be meant; the rest is refused by its plan."""
+        self._settle(request)
+        found = resolve(self.clusters(), request)
+        guarded = [each.name for each in (found.source_cluster, found.destination_cluster) if each.protected]
+        if guarded and confirm != found.service.name:
+            raise BadInput(
+                f"{' and '.join(guarded)} is protected", f"confirm with the service's name: {found.service.name}", code="protected"
+            )
+        migration = Migration(
+            id=uuid.uuid4().hex[:12],
+            service=found.service.key,
+            source=found.source,
+            destination=found.destination,
+            approach=request.approach or Approach.ORCHESTRATOR,
+            strategy=request.strategy or Strategy.STOP_COPY,
+            started=time.time(),
+        )
+        with self._lock:
+            busy = next((run.id for run in self._runs.values() if run.migration.service == migration.service), None)
+            if busy:
+                raise BadInput(f"{migration.service} is being moved already", f"umsui watch {busy}", code="already-moving")
+            self.journal.add(migration, request)
+            self._runs[migration.id] = Run(migration, self.journal, self.bus)
+        self._begin(migration.id)
+        return migration
+
+    def _begin(self, migration_id: str) -> None:
+        with SetWorkflowID(migration_id):
+            DBOS.start_workflow(migrate, migration_id)
+
+    def cancel(self, migration_id: str) -> Migration:
+        """Call it off. Raises UmsuiError with code ``too-late`` after the commit."""
+        migration = self.journal.migration(migration_id)
+        run = self._runs.get(migration_id)
+        if run is None or self.journal.decision(migration_id) is Decision.COMMIT:
+            raise UmsuiError(f"{migration_id} cannot be cancelled any more", "move the service back", code="too-late")
+        run.cancel()
+        return migration
+
+    # -- what the workflow's steps share ----------------------------------------------------------------------------
+
+    def run(self, migration_id: str) -> Run:
+        """A migration's shared state; made from the journal when this process has not seen it."""
+        with self._lock:
+            if migration_id not in self._runs:
+                self._runs[migration_id] = Run(self.journal.migration(migration_id), self.journal, self.bus)
+            return self._runs[migration_id]
+
+    def move(self, run: Run) -> Move | None:
+        """How it is carried out; None when it was never planned, so that nothing was touched."""
+        order = self.journal.order(run.id)
+        if run.move is None and order is not None:
+            run.move = self._move(run, *order)
+        return run.move
+
+    def _move(self, run: Run, plan: Plan, spec: Specification) -> Move:
+        source, destination = self.inventory.end(plan.source), self.inventory.end(plan.destination)
+        assert plan.approach is not None
+        assert plan.strategy is not None
+        kind = (plan.approach, plan.strategy, source.orchestrator.name, destination.orchestrator.name)
+        return APPROACHES[kind](Order(run.id, plan, spec, source, destination, run.emit, lambda: run.cancelled))
+
+    def prober(self, run: Run, spec: Specification) -> Prober | None:
+        """A client of the service, where it publishes a TCP port and answers there."""
+        port = next((each for each in spec.ports if each.protocol == "tcp"), None)
+        if port is None:
+            return None
+
+        def address(transport: Transport) -> Address:
+            return Address(transport.address, port.host, port.container)
+
+        source, destination = (self.inventory.end(each) for each in (run.migration.source, run.migration.destination))
+        interval = self.config.coordinator.probe_interval
+        found = Prober(address(source.transport), address(destination.transport), interval, run.emit)
+        return found if found.start() else None
+
+    def forget(self, run: Run) -> None:
+        """It has ended."""
+        run.close()
+        with self._lock:
+            self._runs.pop(run.id, None)
+        self.inventory.look(run.migration.source, run.migration.destination)
+        for name in (run.migration.source.cluster, run.migration.destination.cluster):
+            self.inventory.tell(name)
+
+
+_engine: Engine
+
+
+@DBOS.workflow(max_recovery_attempts=1_000_000)
+def migrate(migration_id: str) -> str:
+    """One migration from its request to its outcome."""
+    failure = pre_migration(migration_id) or migration_phase(migration_id)
+    if failure is None:
+        return post_migration(migration_id)
+    return undo(migration_id, failure)
+
+
+@DBOS.step()
+def pre_migration(migration_id: str) -> Failure | None:
+    """Verify, connect, reserve, copy ahead, arm. Answers why not, if not."""
+    run = _engine.run(migration_id)
+    if not _engine.journal.touch(migration_id):
+        return Failure(run.migration.step.value, "interrupted", "the coordinator ended before anything was decided", "try again")
+    run.emit("phase", phase=run.migration.phase.value)
+    try:
+        with run.step(Step.VERIFY):
+            move, spec = _verify(run)
+        for step, work in _preparations(move):
+            with run.step(step):
+                work()
+        run.prober = _engine.prober(run, spec)
+        if run.prober is None:
+            run.log("the service does not answer on a published TCP port: downtime is measured from freeze to thaw", "warning")
+        time.sleep(SETTLE if run.prober else 0.0)
+        with run.step(Step.ARM):
+            move.arm()
+    except UmsuiError as error:
+        return error.failure(run.migration.step.value)
+    return None
+
+
+def _preparations(move: Move) -> list[tuple[Step, Callable[[], None]]]:
+    return [(Step.CONNECT, move.connect), (Step.RESERVE, move.reserve), (Step.COPY_AHEAD, move.copy_ahead)]
+
+
+def _verify(run: Run) -> tuple[Move, Specification]:
+    """Plan again, now that it is meant; refuse what preflight blocks."""
+    engine, request = _engine, _engine.journal.request(run.id)
+    decided = engine.plan(request)
+    blocking = blockers(decided.findings)
+    if not decided.feasible or decided.approach is None or decided.strategy is None:
+        first = blocking[0] if blocking else None
+        raise Refused(first.what if first else decided.reason, first.fix if first else "", code=first.check if first else "")
+    run.max_downtime = request.max_downtime
+    run.ends_at = run.migration.started + request.deadline if request.deadline else None
+    run.change(
+        approach=decided.approach,
+        strategy=decided.strategy,
+        reason=decided.reason,
+        processes=decided.processes,
+        endpoint=decided.endpoint,
+        predicted={
+            "downtime": decided.downtime.as_list() if decided.downtime else [],
+            "total": decided.total.as_list() if decided.total else [],
+        },
+    )
+    source = engine.inventory.end(decided.source)
+    spec = source.orchestrator.specification(source.transport, run.migration.service.partition("/")[2])
+    engine.journal.planned(run.id, decided, spec)
+    move = engine.move(run)
+    assert move is not None
+    return move, spec
+
+
+@DBOS.step()
+def migration_phase(migration_id: str) -> Failure | None:
+    """Switch; both ends vote; decide. Answers why not, if not."""
+    run, journal = _engine.run(migration_id), _engine.journal
+    if journal.decision(migration_id) is Decision.COMMIT:
+        return None  # decided, and then the coordinator died
+    if run.move is None:
+        return Failure(run.migration.step.value, "interrupted", "the coordinator ended before anything was decided", "try again")
+    try:
+        run.check()
+        if run.prober is not None:
+            run.prober.follow()
+        run.move.switch()
+        run.check()
+        run.check_downtime()
+    except UmsuiError as error:
+        return error.failure(run.migration.step.value)
+    run.emit("step", step=Step.COMMIT.value, state="started")
+    journal.decide(migration_id, Decision.COMMIT, "both ends have voted")
+    return None
+
+
+@DBOS.step()
+def post_migration(migration_id: str) -> str:
+    """The decision is to commit: bring it to its end, however often a node has to be asked."""
+    run = _engine.run(migration_id)
+    move = _engine.move(run)
+    assert move is not None
+    insist(run, move.commit)
+    run.emit("step", step=Step.COMMIT.value, state="done")
+    run.change(cancellable=False)
+    if run.prober is not None:
+        with run.step(Step.FIRST_REPLY):
+            answered = run.prober.wait(REPLY)
+        if not answered:
+            run.log(f"the service has not answered at its new place within {REPLY:g} s", "error")
+    with run.step(Step.REMOVE_SOURCE):
+        insist(run, move.finish)
+    run.emit("step", step=Step.CLEAN_UP.value, state="done", seconds=0.0)
+    time.sleep(AFTER if run.prober else 0.0)
+    run.conclude(Outcome.COMMITTED)
+    _engine.forget(run)
+    return Outcome.COMMITTED.value
+
+
+@DBOS.step()
+def undo(migration_id: str, failure: Failure) -> str:
+    """Nothing was decided, so it is off: the service goes on at the source."""
+    run, journal = _engine.run(migration_id), _engine.journal
+    journal.decide(migration_id, Decision.ABORT, failure.message)
+    outcome = Outcome.ROLLED_BACK
+    move = _engine.move(run)
+    if move is None:
+        outcome = Outcome.REFUSED if failure.step == Step.VERIFY.value else Outcome.ROLLED_BACK
+    else:
+        run.log(f"undoing: {failure.message}", "warning")
+        try:
+            insist(run, move.rollback)
+        except Unknown as error:
+            outcome, failure = Outcome.UNKNOWN, error.failure(failure.step)
+    if failure.code == Cancelled.code and outcome is not Outcome.UNKNOWN:
+        outcome = Outcome.CANCELLED
+    run.conclude(outcome, failure)
+    _engine.forget(run)
+    return outcome.value
+
+
+def insist(run: Run, work: Callable[[], None]) -> None:
+    """Do it, again and again while a node does not answer. Raises what is no matter of patience."""
+    wait = 0.5
+    while True:
+        try:
+            return work()
+        except Unreachable as error:
+            if error.exit is not Exit.UNREACHABLE:
+                raise
+            run.log(f"{error.message}; trying again in {wait:g} s", "warning")
+            time.sleep(wait)
+            wait = min(wait * 2, RETRY)
