@@ -71,7 +71,13 @@ class Orchestrator(Protocol):
     def raw(self, transport: Transport, service: str) -> Mapping[str, Any]:
         """The orchestrator's own description of the service (``podman inspect``)."""
 
-    def create(self, transport: Transport, spec: Specification) -> str:
+    def particulars(self, transport: Transport, service: str) -> Sequence[str]:
+        """What the specification has no field for, in this orchestrator's own words (for ``create`` at its like)."""
+
+    def unsupported(self, raw: Mapping[str, Any]) -> Sequence[str]:
+        """What a service has that cannot be created elsewhere, in words."""
+
+    def create(self, transport: Transport, spec: Specification, particulars: Sequence[str] = ()) -> str:
         """Create the service, not started; returns its id. Raises CommandFailed."""
 
     def start(self, transport: Transport, service: str) -> None:

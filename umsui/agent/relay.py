@@ -130,7 +130,10 @@ class Relay:
             socket.send_fds(self.up, [message], descriptors)
 
     def _word(self, watcher: socket.socket) -> None:
-        word = watcher.recv(64).decode()
+        try:
+            word = watcher.recv(64).decode()
+        except ConnectionResetError:  # it hung up before it had read our last state
+            word = ""
         if not word:
             self.selector.unregister(watcher)
             self.watchers.remove(watcher)

@@ -70,6 +70,7 @@ def images(folder: Folder) -> int:
         fail("the checkpoint ended early")
     handle = relay.Handle(folder, 5.0)
     handle.say("start")
+    handle.wait("started", timeout=5.0)
     sys.stdout.write("started\n")
     sys.stdout.flush()
     return 0

@@ -139,15 +139,15 @@ class Inventory:
                 self._told[name] = ageless
                 self._bus.publish("cluster", encode(cluster))
 
-    def clusters(self) -> list[Cluster]:
-        """The board."""
-        return [self._cluster(cluster) for cluster in self._config.clusters]
+    def clusters(self, without: str = "") -> list[Cluster]:
+        """The board; ``without`` is a migration that does not count (its own plan must not see it)."""
+        return [self._cluster(cluster, without) for cluster in self._config.clusters]
 
-    def _cluster(self, config: ClusterConfig) -> Cluster:
+    def _cluster(self, config: ClusterConfig, without: str = "") -> Cluster:
         watchers = self._watchers[config.name]
         now = time.time()
         nodes = tuple(self._aged(watcher, now) for watcher in watchers)
-        moving = {m.service: m for m in self._running()}
+        moving = {m.service: m for m in self._running() if m.id != without}
         services = [self._marked(service, moving) for watcher in watchers for service in watcher.services]
         state, error, fix = self._state(config, watchers, nodes)
         return Cluster(

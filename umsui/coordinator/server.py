@@ -89,7 +89,7 @@ def application(engine: Engine, shutdown: Callable[[], None]) -> FastAPI:
 def _inventory(api: FastAPI, engine: Engine) -> None:
     @api.get("/v1/board")
     def board() -> list[Cluster]:
-        return engine.clusters()
+        return engine.inventory.clusters()
 
     @api.post("/v1/refresh")
     def refresh() -> list[Cluster]:
@@ -97,7 +97,7 @@ def _inventory(api: FastAPI, engine: Engine) -> None:
 
     @api.get("/v1/services/{cluster}/{name}")
     def service(cluster: str, name: str) -> ServiceDetail:
-        found = find_service(engine.clusters(), f"{cluster}/{name}")
+        found = find_service(engine.inventory.clusters(), f"{cluster}/{name}")
         end = next(e for e in engine.inventory.ends() if (e.place.cluster, e.place.node) == (found.cluster, found.node))
         spec = end.orchestrator.specification(end.transport, name)
         return ServiceDetail(found, spec, tuple(end.orchestrator.logs(end.transport, name, 100)))
@@ -157,7 +157,7 @@ async def _watch(engine: Engine) -> AsyncIterator[str]:
     while True:
         queue = engine.bus.open()
         try:
-            for cluster in engine.clusters():
+            for cluster in engine.inventory.clusters():
                 yield frame("cluster", encode(cluster))
             for migration in engine.running():
                 yield frame("migration", encode(migration))

@@ -11,6 +11,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from dbos import DBOS, DBOSConfig, SetWorkflowID
@@ -26,7 +27,7 @@ from umsui.decision import blockers, plan, resolve
 from umsui.errors import BadInput, Cancelled, Refused, UmsuiError, Unknown, Unreachable
 from umsui.interface import APPROACHES
 from umsui.interface.probe import Probes
-from umsui.interface.protocol import Move, Order
+from umsui.interface.protocol import End, Move, Order
 from umsui.model import (
     Approach,
     Cluster,
@@ -46,6 +47,22 @@ SETTLE = 0.3  # seconds of undisturbed probing before the switch
 AFTER = 0.5  # and after the first reply
 REPLY = 30.0  # seconds that the first reply at the destination may take
 RETRY = 15.0  # seconds at most between two attempts to finish or undo at a node that does not answer
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What a plan may know (a ``umsui.decision.planner.Resolver``): the board without the migration that it is for."""
+
+    inventory: Inventory
+    migration: str
+
+    def clusters(self) -> list[Cluster]:
+        """The board."""
+        return self.inventory.clusters(without=self.migration)
+
+    def end(self, place: Place) -> End:
+        """A connection to a node. Raises BadInput."""
+        return self.inventory.end(place)
 
 
 class Engine:
@@ -95,31 +112,23 @@ class Engine:
         with self._lock:
             return [run.migration for run in self._runs.values()]
 
-    def clusters(self) -> list[Cluster]:
-        """The board (a ``umsui.decision.planner.Resolver``)."""
-        return self.inventory.clusters()
-
-    def end(self, place: Place):  # type: ignore[no-untyped-def]  # noqa: ANN201 - the Resolver's signature
-        """A connection to a node."""
-        return self.inventory.end(place)
-
-    def plan(self, request: MigrationRequest) -> Plan:
-        """What would be done; probes both ends. Raises BadInput, Unreachable."""
+    def plan(self, request: MigrationRequest, of: str = "") -> Plan:
+        """What would be done; probes both ends. ``of`` is the migration that is planned. Raises BadInput, Unreachable."""
         self._settle(request)
         with Probes() as probes:
-            return plan(request, self, probes, self.journal.all())
+            return plan(request, Known(self.inventory, of), probes, self.journal.all())
 
     def _settle(self, request: MigrationRequest) -> None:
         """A name that is not known may just not have been seen yet."""
         try:
-            resolve(self.clusters(), request)
+            resolve(self.inventory.clusters(), request)
         except (BadInput, Unreachable):
             self.inventory.refresh()
 
     def migrate(self, request: MigrationRequest, confirm: str) -> Migration:
         """Start a migration. Raises BadInput at once for what cannot be meant; the rest is refused by its plan."""
         self._settle(request)
-        found = resolve(self.clusters(), request)
+        found = resolve(self.inventory.clusters(), request)
         guarded = [each.name for each in (found.source_cluster, found.destination_cluster) if each.protected]
         if guarded and confirm != found.service.name:
             raise BadInput(
@@ -246,7 +255,7 @@ def _preparations(move: Move) -> list[tuple[Step, Callable[[], None]]]:
 def _verify(run: Run) -> tuple[Move, Specification]:
     """Plan again, now that it is meant; refuse what preflight blocks."""
     engine, request = _engine, _engine.journal.request(run.id)
-    decided = engine.plan(request)
+    decided = engine.plan(request, run.id)
     blocking = blockers(decided.findings)
     if not decided.feasible or decided.approach is None or decided.strategy is None:
         first = blocking[0] if blocking else None

@@ -86,7 +86,9 @@ class OrchestratorLevel:
         self._remove_reserved()  # of a first attempt that was cut off
         volumes = [mount.source for mount in self._data_mounts() if mount.kind == "volume"]
         self._ask("destination.claim", container=spec.name, volumes=volumes)
-        container = there.orchestrator.create(there.transport, spec)
+        container = there.orchestrator.create(
+            there.transport, spec, here.orchestrator.particulars(here.transport, spec.name)
+        )
         prepared = self._ask("destination.prepare", container=container, volumes=self._volumes())
         self._roots = prepared["roots"]
         differences = there.orchestrator.differences(
