@@ -34,6 +34,8 @@ CRIU_OPTIONS = [
     "network-lock skip",  # all its processes are frozen: nobody is there to answer a packet
 ]
 PAGES_FD = 87  # where criu finds its connection to the page server; far above what the runtimes open
+SO_SNDBUFFORCE = 32  # Linux; past the limit that is set for users
+BUFFER = 4 << 20  # bytes of pages that may be under way in the socket: CRIU need not wait for ssh at each step
 ROUNDS = 4  # live passes over the files at most
 SMALL = 16 << 20  # bytes; a live pass that moved less than this is the last one
 
@@ -142,6 +144,7 @@ class Source:
             raise Trouble("paused", "the service is paused", "podman unpause it first")
         folder.note(pid=pid, container=container, runtime=runtime)
         mine, theirs = socket.socketpair()
+        mine.setsockopt(socket.SOL_SOCKET, SO_SNDBUFFORCE, BUFFER)
         self.pages = self._stream("pages", stdin=theirs, stdout=theirs, stderr=subprocess.PIPE)
         theirs.close()
         self.images = self._stream("images", stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)

@@ -6,6 +6,8 @@ sshd starts it for each stream with the wanted program in SSH_ORIGINAL_COMMAND. 
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import shlex
 import socket
@@ -20,6 +22,9 @@ from umsui.agent.host import Folder, environment
 
 
 CHUNK = 1 << 20
+F_SETPIPE_SZ = 1031  # Linux; the fcntl module names it from Python 3.10 on
+SO_SNDBUFFORCE = 32  # Linux; past the limit that is set for users
+BUFFER = 4 << 20  # bytes that may be under way in a socket: fewer, larger steps cost less
 
 
 def fail(words: str) -> NoReturn:
@@ -33,6 +38,9 @@ def pages(folder: Folder) -> int:
     work = folder.control / "page-server"
     work.mkdir(mode=0o700, exist_ok=True)
     mine, theirs = socket.socketpair()
+    mine.setsockopt(socket.SOL_SOCKET, SO_SNDBUFFORCE, BUFFER)
+    with contextlib.suppress(OSError):  # standard input may be a socket instead
+        fcntl.fcntl(0, F_SETPIPE_SZ, CHUNK)
     number = theirs.fileno()
     argv = [criu, "page-server", "--images-dir", str(folder.images), "--work-dir", str(work), "-o", "page-server.log"]
     server = subprocess.Popen(
