@@ -95,7 +95,7 @@ def probes() -> list[dict[str, Any]]:
         batch.append([t, None if lost else reply])
         if index % 10 == 9 or index == 208:
             over = t > 2.08
-            down = None if not 1.963 < t else (0.118 if over else round(t - 1.963, 3))
+            down = None if not t > 1.963 else (0.118 if over else round(t - 1.963, 3))
             out.append({"t": round(t + 0.001, 4), "migration": ID, "kind": "probe", "samples": batch, "down": down,
                         "downtime": 0.118 if t >= 2.081 - 0.001 else None})  # fmt: skip
             batch = []

@@ -46,7 +46,9 @@ class Destination:
             return {}
         if exists("container", container):
             raise Trouble(
-                "name-taken", f"there is a container named {container} already", f"podman rename {container} {container}-old"
+                "name-taken",
+                f"there is a container named {container} already",
+                f"podman rename {container} {container}-old",
             )
         taken = [volume for volume in volumes if exists("volume", volume)]
         if taken:
@@ -211,7 +213,9 @@ class Destination:
 
 def exists(kind: str, name: str) -> bool:
     """Whether podman has a container or volume of this name."""
-    found = subprocess.run(["podman", kind, "exists", name], capture_output=True, env=environment(), timeout=30, check=False)
+    found = subprocess.run(
+        ["podman", kind, "exists", name], capture_output=True, env=environment(), timeout=30, check=False
+    )
     return found.returncode == 0
 
 

@@ -26,7 +26,9 @@ CAP_NAMES = {40: "CHECKPOINT_RESTORE", 21: "SYS_ADMIN", 19: "SYS_PTRACE", 8: "SE
 def attempt(argv: List[str], timeout: float = 10.0) -> str:
     """The output of a command, errors included; "" when the program is not there."""
     try:
-        done = subprocess.run(argv, capture_output=True, timeout=timeout, env=environment(), stdin=subprocess.DEVNULL, check=False)
+        done = subprocess.run(
+            argv, capture_output=True, timeout=timeout, env=environment(), stdin=subprocess.DEVNULL, check=False
+        )
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return (done.stdout + done.stderr).decode(errors="replace")
@@ -155,7 +157,12 @@ def sockets(kind: str, root: str = "/proc/self") -> Iterable[List[str]]:
 
 def listening() -> Set[Tuple[str, int]]:
     """Ports that are taken on this node: sockets, and those that containers publish (they have no socket)."""
-    taken = {("tcp", int(row[1].rsplit(":", 1)[1], 16)) for kind in ("tcp", "tcp6") for row in sockets(kind) if row[3] == "0A"}
+    taken = {
+        ("tcp", int(row[1].rsplit(":", 1)[1], 16))
+        for kind in ("tcp", "tcp6")
+        for row in sockets(kind)
+        if row[3] == "0A"
+    }
     taken |= {("udp", int(row[1].rsplit(":", 1)[1], 16)) for kind in ("udp", "udp6") for row in sockets(kind)}
     try:
         listed = json.loads(attempt(["podman", "ps", "--format", "json"]) or "[]")
@@ -179,7 +186,9 @@ def service(container: str) -> Dict[str, Any]:
     pids = processes(pid)
     open_files = [target for each in pids for target in descriptors(each)]
     graph = found.get("GraphDriver", {}).get("Data", {})
-    volumes = {m["Destination"]: tree_size(m["Source"]) for m in found.get("Mounts", []) if m.get("Type") in ("volume", "bind")}
+    volumes = {
+        m["Destination"]: tree_size(m["Source"]) for m in found.get("Mounts", []) if m.get("Type") in ("volume", "bind")
+    }
     return {
         "container": found["Id"],
         "pid": pid,
@@ -191,7 +200,13 @@ def service(container: str) -> Dict[str, Any]:
         "unix_external": [],
         "tty": bool(found["Config"].get("Tty")),
         "io_uring": any("io_uring" in target for target in open_files),
-        "devices": sorted({t for t in open_files if t.startswith("/dev/") and not t.startswith((*USUAL_DEVICES, "/dev/pts", "/dev/shm"))}),
+        "devices": sorted(
+            {
+                t
+                for t in open_files
+                if t.startswith("/dev/") and not t.startswith((*USUAL_DEVICES, "/dev/pts", "/dev/shm"))
+            }
+        ),
         "inotify": any("inotify" in target for target in open_files),
         "ptraced": any(line(read(f"/proc/{each}/status"), "TracerPid") not in ("", "0") for each in pids),
         "rootfs_bytes": tree_size(graph.get("UpperDir", "")),

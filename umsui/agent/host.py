@@ -34,7 +34,12 @@ def run(argv: Sequence[str], timeout: float = 30.0, code: str = "command-failed"
     """The output of a command. Raises Trouble when it fails or takes longer than ``timeout`` seconds."""
     try:
         done = subprocess.run(
-            list(argv), capture_output=True, timeout=timeout, env=environment(**more), stdin=subprocess.DEVNULL, check=False
+            list(argv),
+            capture_output=True,
+            timeout=timeout,
+            env=environment(**more),
+            stdin=subprocess.DEVNULL,
+            check=False,
         )
     except FileNotFoundError as error:
         raise Trouble("missing-tool", f"{argv[0]} is not installed here", f"apt-get install {argv[0]}") from error
@@ -131,7 +136,9 @@ class Cgroup:
         groups = {line.split(":", 2)[1]: line.split(":", 2)[2] for line in lines}
         legacy = Path("/sys/fs/cgroup/freezer")
         self.legacy = legacy.is_dir() and "freezer" in groups
-        self.path = (legacy if self.legacy else Path("/sys/fs/cgroup")) / groups["freezer" if self.legacy else ""].lstrip("/")
+        self.path = (legacy if self.legacy else Path("/sys/fs/cgroup")) / groups[
+            "freezer" if self.legacy else ""
+        ].lstrip("/")
         if self.path in (legacy, Path("/sys/fs/cgroup")):
             raise Trouble("no-cgroup", f"process {pid} has no cgroup of its own: freezing it would freeze the node")
 
@@ -158,7 +165,9 @@ class Cgroup:
         while not self.frozen():
             if time.monotonic() > end:
                 self.thaw()
-                raise Trouble("not-frozen", f"the service did not stand still within {timeout:g} s (a process in disk wait?)")
+                raise Trouble(
+                    "not-frozen", f"the service did not stand still within {timeout:g} s (a process in disk wait?)"
+                )
             time.sleep(0.0005)
 
     def thaw(self) -> None:
@@ -193,7 +202,9 @@ def wait_gone(pid: int, timeout: float) -> bool:
     return True
 
 
-def spawn(argv: Sequence[str], log: Path, env: Mapping[str, str], stdin: Optional[int] = None) -> subprocess.Popen[bytes]:
+def spawn(
+    argv: Sequence[str], log: Path, env: Mapping[str, str], stdin: Optional[int] = None
+) -> subprocess.Popen[bytes]:
     """Start a program in a session of its own (it outlives the agent), its words going to ``log``."""
     with log.open("ab") as out:
         return subprocess.Popen(

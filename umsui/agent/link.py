@@ -39,7 +39,9 @@ def _swallow(server: socket.socket) -> None:
                 return  # the caller sees it
 
 
-def measure(address: str, port: int, bulk: Optional[int] = None, seconds: float = 0.2) -> Dict[str, Union[bool, float, str, None]]:
+def measure(
+    address: str, port: int, bulk: Optional[int] = None, seconds: float = 0.2
+) -> Dict[str, Union[bool, float, str, None]]:
     """Round-trip time to ``address:port`` (a connect) and, with a listener at ``bulk``, the bandwidth in bytes/s.
 
     An unshaped link is left after ``seconds``. Where the listener cannot be reached (a firewall lets only SSH through)
@@ -51,7 +53,12 @@ def measure(address: str, port: int, bulk: Optional[int] = None, seconds: float 
     except OSError as error:
         return {"reachable": False, "error": str(error), "rtt": None, "bandwidth": None}
     rtt = time.monotonic() - began
-    return {"reachable": True, "error": "", "rtt": rtt, "bandwidth": _bandwidth(address, bulk, seconds) if bulk else None}
+    return {
+        "reachable": True,
+        "error": "",
+        "rtt": rtt,
+        "bandwidth": _bandwidth(address, bulk, seconds) if bulk else None,
+    }
 
 
 def _bandwidth(address: str, port: int, seconds: float) -> Optional[float]:

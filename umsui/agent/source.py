@@ -126,7 +126,9 @@ class Source:
                 copied = sync.live_pass(self.folder, root, self._shell())
                 this_pass += copied
                 moved[root.name] = root.bytes
-                self.emit("progress", what="rootfs" if root.upper else "volumes", done=root.bytes, total=None, rate=None)
+                self.emit(
+                    "progress", what="rootfs" if root.upper else "volumes", done=root.bytes, total=None, rate=None
+                )
             if this_pass < SMALL:
                 break
         return {"bytes": moved}
@@ -239,7 +241,10 @@ class Source:
     def _wait_dump(self, timeout: float) -> None:
         ended = self.relay.wait(timeout=timeout)
         if ended != "ended 0":
-            raise Trouble("not-dumped", "CRIU could not checkpoint the service: " + criu_words(self.folder.control / "work" / "dump.log"))
+            raise Trouble(
+                "not-dumped",
+                "CRIU could not checkpoint the service: " + criu_words(self.folder.control / "work" / "dump.log"),
+            )
         if self.dump.wait(timeout=timeout):
             raise Trouble("not-dumped", (self.folder.control / "dump.out").read_text(errors="replace").strip()[-400:])
 
@@ -333,7 +338,9 @@ class Source:
             process.kill()
             process.wait()
         if (self.folder.control / "ssh.conf").exists():
-            subprocess.run([*self._ssh(), "-O", "exit", "umsui"], capture_output=True, env=environment(), timeout=10, check=False)
+            subprocess.run(
+                [*self._ssh(), "-O", "exit", "umsui"], capture_output=True, env=environment(), timeout=10, check=False
+            )
         self.folder.remove()
 
 
@@ -373,7 +380,9 @@ def criu_words(log: Path) -> str:
     return "; ".join(errors[:4]) or "(no error in its log)"
 
 
-def wait_for_relay(folder: Folder, process: "subprocess.Popen[bytes]", log: Path, timeout: float = 20.0) -> relay.Handle:
+def wait_for_relay(
+    folder: Folder, process: "subprocess.Popen[bytes]", log: Path, timeout: float = 20.0
+) -> relay.Handle:
     """Connect to the relay as soon as the runtime has reached it. Raises Trouble when the runtime ends before."""
     end = time.monotonic() + timeout
     while time.monotonic() < end:

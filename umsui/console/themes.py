@@ -31,6 +31,7 @@ DEFAULTS = {
     "wire": "$primary",
     "outage": "$error",
     "label-style": "bold",
+    "ghost-style": "bold",
     "ghost-background": "$primary 40%",
 }
 """Variables that a theme may leave out."""

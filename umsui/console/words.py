@@ -117,6 +117,11 @@ def duration(seconds: float | None) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} m"
 
 
+def coarse(seconds: float) -> str:
+    """A guess at what is left: ``1.2 s``, ``41 s``, ``3 m 05 s``."""
+    return f"{seconds:.1f} s" if seconds < 9.95 else f"{seconds:.0f} s" if seconds < 60 else duration(seconds)
+
+
 def age(seconds: float) -> str:
     """A coarse age: ``41 s``, ``3 m``, ``2 h``, ``5 d``."""
     for unit, length in (("d", 86400), ("h", 3600), ("m", 60)):
@@ -155,8 +160,9 @@ def part(done: float, total: float) -> str:
 
 
 def rate(per_second: float) -> str:
-    """``92.1 MiB/s``."""
-    return f"{per_second / 2**20:.1f} MiB/s"
+    """``92 MiB/s``."""
+    mib = per_second / 2**20
+    return f"{mib:.0f} MiB/s" if mib >= 10 else f"{mib:.1f} MiB/s"
 
 
 def plural(count: int, word: str) -> str:

@@ -200,7 +200,9 @@ class AsyncClient:
     def __init__(self, path: Path | None = None) -> None:
         self._path = path or locations.coordinator_socket()
 
-    async def _open(self, method: str, target: str, body: bytes) -> tuple[asyncio.StreamReader, asyncio.StreamWriter, int]:
+    async def _open(
+        self, method: str, target: str, body: bytes
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter, int]:
         reader, writer = await asyncio.open_unix_connection(str(self._path), limit=LIMIT)
         head = f"{method} {target} HTTP/1.0\r\nHost: umsui\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
         writer.write(head.encode() + body)

@@ -14,8 +14,9 @@ from umsui.config import ClusterConfig, Config, NodeConfig
 from umsui.coordinator.bus import Bus
 from umsui.coordinator.codec import encode
 from umsui.errors import BadInput, HostKeyChanged, UmsuiError
+from umsui.interface import APPROACHES
 from umsui.interface.protocol import End
-from umsui.model import Cluster, ClusterState, Migration, Node, Place, Service, ServiceState
+from umsui.model import Approach, Authority, Cluster, ClusterState, Migration, Node, Place, Service, ServiceState
 
 STALE = 3.0  # polls that may be missed before a node's state is called stale
 BACKOFF = 60.0  # seconds at most between two attempts at a node that does not answer
@@ -26,7 +27,9 @@ Running = Callable[[], Sequence[Migration]]
 class Watcher:
     """One node: its connection, and what was last seen there."""
 
-    def __init__(self, cluster: ClusterConfig, node: NodeConfig, orchestrator: Orchestrator, changed: Callable[[], None]) -> None:
+    def __init__(
+        self, cluster: ClusterConfig, node: NodeConfig, orchestrator: Orchestrator, changed: Callable[[], None]
+    ) -> None:
         self.place = Place(cluster.name, node.name)
         self.orchestrator = orchestrator
         self.transport: Transport = adapters.load("transports", "ssh")(
@@ -148,7 +151,12 @@ class Inventory:
         now = time.time()
         nodes = tuple(self._aged(watcher, now) for watcher in watchers)
         moving = {m.service: m for m in self._running() if m.id != without}
-        services = [self._marked(service, moving) for watcher in watchers for service in watcher.services]
+        approach = usual_approach(config)
+        services = [
+            replace(self._marked(service, moving), approach=None if service.obstacle else approach)
+            for watcher in watchers
+            for service in watcher.services
+        ]
         state, error, fix = self._state(config, watchers, nodes)
         return Cluster(
             name=config.name,
@@ -179,7 +187,9 @@ class Inventory:
                 return replace(service, state=ServiceState.ARRIVING, migration=each.id, obstacle="")
         return service
 
-    def _state(self, config: ClusterConfig, watchers: list[Watcher], nodes: tuple[Node, ...]) -> tuple[ClusterState, str, str]:
+    def _state(
+        self, config: ClusterConfig, watchers: list[Watcher], nodes: tuple[Node, ...]
+    ) -> tuple[ClusterState, str, str]:
         """The best state among its nodes, with the first error."""
         if not watchers:
             if config.nodes:
@@ -196,7 +206,9 @@ class Inventory:
         for watcher in self._watchers.get(place.cluster, ()):
             if watcher.place == place:
                 return watcher.end()
-        raise BadInput(f"there is no node {place.cluster}/{place.node}", "`umsui nodes` lists them", code="unknown-node")
+        raise BadInput(
+            f"there is no node {place.cluster}/{place.node}", "`umsui nodes` lists them", code="unknown-node"
+        )
 
     def ends(self) -> list[End]:
         """All nodes."""
@@ -208,3 +220,11 @@ class Inventory:
             for watcher in self._watchers.get(place.cluster, ()):
                 if watcher.place == place:
                     watcher.asked.set()
+
+
+def usual_approach(cluster: ClusterConfig) -> Approach | None:
+    """The approach that a service of this cluster would be moved by, as far as authority alone tells: a plan tells more."""
+    built = {approach for approach, _, source, _ in APPROACHES if source == cluster.orchestrator}
+    allowed = [Approach.ORCHESTRATOR] if cluster.authority is Authority.FULL else []
+    allowed += [Approach.SERVICE] if cluster.authority is not Authority.NONE else []
+    return next((each for each in (*allowed, Approach.CONTAINER) if each in built), None)

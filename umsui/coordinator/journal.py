@@ -78,7 +78,9 @@ class Journal:
     def touch(self, migration_id: str) -> bool:
         """Nodes are about to be touched; False when they were before (this is a second attempt)."""
         with self._lock:
-            changed = self._db.execute("UPDATE migrations SET touched = 1 WHERE id = ? AND touched = 0", (migration_id,))
+            changed = self._db.execute(
+                "UPDATE migrations SET touched = 1 WHERE id = ? AND touched = 0", (migration_id,)
+            )
             return changed.rowcount == 1
 
     def decide(self, migration_id: str, decision: Decision, why: str) -> None:
@@ -159,7 +161,9 @@ class Journal:
         with self._lock:
             row = self._db.execute(f"SELECT {column} FROM migrations WHERE id = ?", (migration_id,)).fetchone()  # noqa: S608
         if row is None:
-            raise BadInput(f"there is no migration {migration_id}", "`umsui migrations` lists them", code="unknown-migration")
+            raise BadInput(
+                f"there is no migration {migration_id}", "`umsui migrations` lists them", code="unknown-migration"
+            )
         return row[0]
 
 

@@ -115,7 +115,9 @@ class Run:
         if self.cancelled:
             raise Cancelled("cancelled by the operator")
         if self.ends_at is not None and time.time() > self.ends_at:
-            raise UmsuiError("the deadline has passed before the commit", "allow more time with --deadline", code="deadline")
+            raise UmsuiError(
+                "the deadline has passed before the commit", "allow more time with --deadline", code="deadline"
+            )
 
     def check_downtime(self) -> None:
         """Guarantee 6: rather abort than exceed the budget. Raises UmsuiError."""
@@ -135,7 +137,9 @@ class Run:
         """Downtime in seconds and where it comes from: the client where there is one, else freeze to thaw."""
         if self.prober is not None and self.prober.downtime is not None:
             return self.prober.downtime, "client"
-        frozen = [self._took.get(each.value, 0.0) for each in (Step.FREEZE, Step.CHECKPOINT, Step.TRANSFER, Step.RESTORE)]
+        frozen = [
+            self._took.get(each.value, 0.0) for each in (Step.FREEZE, Step.CHECKPOINT, Step.TRANSFER, Step.RESTORE)
+        ]
         return (sum(frozen) + self._took.get(Step.COMMIT.value, 0.0) if any(frozen) else None), "freeze"
 
     def overhead(self) -> Overhead:
@@ -171,5 +175,3 @@ class Run:
             self.prober.stop()
         if self.move is not None:
             self.move.close()
-
-

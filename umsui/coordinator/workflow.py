@@ -132,7 +132,9 @@ class Engine:
         guarded = [each.name for each in (found.source_cluster, found.destination_cluster) if each.protected]
         if guarded and confirm != found.service.name:
             raise BadInput(
-                f"{' and '.join(guarded)} is protected", f"confirm with the service's name: {found.service.name}", code="protected"
+                f"{' and '.join(guarded)} is protected",
+                f"confirm with the service's name: {found.service.name}",
+                code="protected",
             )
         migration = Migration(
             id=uuid.uuid4().hex[:12],
@@ -146,7 +148,9 @@ class Engine:
         with self._lock:
             busy = next((run.id for run in self._runs.values() if run.migration.service == migration.service), None)
             if busy:
-                raise BadInput(f"{migration.service} is being moved already", f"umsui watch {busy}", code="already-moving")
+                raise BadInput(
+                    f"{migration.service} is being moved already", f"umsui watch {busy}", code="already-moving"
+                )
             self.journal.add(migration, request)
             self._runs[migration.id] = Run(migration, self.journal, self.bus)
         self._begin(migration.id)
@@ -229,7 +233,9 @@ def pre_migration(migration_id: str) -> Failure | None:
     """Verify, connect, reserve, copy ahead, arm. Answers why not, if not."""
     run = _engine.run(migration_id)
     if not _engine.journal.touch(migration_id):
-        return Failure(run.migration.step.value, "interrupted", "the coordinator ended before anything was decided", "try again")
+        return Failure(
+            run.migration.step.value, "interrupted", "the coordinator ended before anything was decided", "try again"
+        )
     run.emit("phase", phase=run.migration.phase.value)
     try:
         with run.step(Step.VERIFY):
@@ -239,7 +245,10 @@ def pre_migration(migration_id: str) -> Failure | None:
                 work()
         run.prober = _engine.prober(run, spec)
         if run.prober is None:
-            run.log("the service does not answer on a published TCP port: downtime is measured from freeze to thaw", "warning")
+            run.log(
+                "the service does not answer on a published TCP port: downtime is measured from freeze to thaw",
+                "warning",
+            )
         time.sleep(SETTLE if run.prober else 0.0)
         with run.step(Step.ARM):
             move.arm()
@@ -259,7 +268,9 @@ def _verify(run: Run) -> tuple[Move, Specification]:
     blocking = blockers(decided.findings)
     if not decided.feasible or decided.approach is None or decided.strategy is None:
         first = blocking[0] if blocking else None
-        raise Refused(first.what if first else decided.reason, first.fix if first else "", code=first.check if first else "")
+        raise Refused(
+            first.what if first else decided.reason, first.fix if first else "", code=first.check if first else ""
+        )
     run.max_downtime = request.max_downtime
     run.ends_at = run.migration.started + request.deadline if request.deadline else None
     run.change(
@@ -288,7 +299,9 @@ def migration_phase(migration_id: str) -> Failure | None:
     if journal.decision(migration_id) is Decision.COMMIT:
         return None  # decided, and then the coordinator died
     if run.move is None:
-        return Failure(run.migration.step.value, "interrupted", "the coordinator ended before anything was decided", "try again")
+        return Failure(
+            run.migration.step.value, "interrupted", "the coordinator ended before anything was decided", "try again"
+        )
     try:
         run.check()
         if run.prober is not None:

@@ -14,15 +14,15 @@ from umsui.model import Approach, Estimate, Migration, Outcome, Strategy
 
 DUMP_RATE = 1.7e9  # bytes/s: CRIU writing pages
 RESTORE_RATE = 1.6e9  # CRIU reading them
-WIRE_RATE = 480e6  # ssh with AES-GCM on one core
+WIRE_RATE = 300e6  # ssh with AES-GCM, page server and dump sharing two cores
 UNKNOWN_BANDWIDTH = 117e6  # what 1 Gbit/s carries
 PER_PROCESS = 0.006  # a further process at freeze, dump and restore
-CREATION = 0.45  # verify, connect the ends, reserve the destination
-AFTERWARDS = 0.35  # first reply, remove the source, clean up
+CREATION = 2.4  # verify, connect the ends, reserve the destination, arm
+AFTERWARDS = 0.9  # first reply, remove the source, clean up
 STREAM_START = 0.06  # starting a copy of its own (image, volumes)
 
 # What the freeze costs without any memory: measured as the client saw it.
-FIXED: dict[Approach, float] = {Approach.ORCHESTRATOR: 0.10, Approach.SERVICE: 0.14, Approach.CONTAINER: 0.36}
+FIXED: dict[Approach, float] = {Approach.ORCHESTRATOR: 0.12, Approach.SERVICE: 0.14, Approach.CONTAINER: 0.36}
 
 # The model's own interval, from its first comparison with reality.
 PRIOR_LOW, PRIOR_HIGH = 0.7, 1.7

@@ -65,8 +65,8 @@ class Choice:
 
 def select(question: Question, registry: Registry) -> Choice:
     """The best feasible approach and strategy, and a verdict on each."""
-    verdicts = tuple(judge(question, registry, a, s) for a in Approach for s in Strategy)
     request = question.request
+    verdicts = tuple(judge(question, registry, a, s) for a in Approach for s in _worth_a_word(question, registry, a))
     asked = [v for v in verdicts if request.approach in (None, v.approach) and request.strategy in (None, v.strategy)]
     feasible = sorted((v for v in asked if v.feasible), key=_rank)
     if not feasible:
@@ -84,6 +84,14 @@ def select(question: Question, registry: Registry) -> Choice:
     others = len({v.approach for v in feasible}) > 1
     tail = "has the least predicted downtime" if others or len(feasible) > 1 else "is the only feasible one"
     return Choice(best, f"{note}{best.approach.value}-level with {best.strategy.value} {tail}", verdicts)
+
+
+def _worth_a_word(question: Question, registry: Registry, approach: Approach) -> Sequence[Strategy]:
+    """All strategies of an approach that is there; of one that is not, what was asked for: four times no is once no."""
+    pair = (question.source.orchestrator, question.destination.orchestrator)
+    if any((approach, each, *pair) in registry for each in Strategy):
+        return tuple(Strategy)
+    return (question.request.strategy or Strategy.STOP_COPY,)
 
 
 def annotated(spec: Specification) -> tuple[Approach | None, str]:

@@ -84,5 +84,3 @@ class MoveFactory(Protocol):
 
     def __call__(self, order: Order) -> Move:
         """A Move for this order; does nothing remote yet."""
-
-

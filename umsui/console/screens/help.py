@@ -41,7 +41,7 @@ class HelpSheet(Sheet):
             return [line for section in sections for line in [*section, []]][:-1]
         total = sum(len(section) + 1 for section in sections)
         left: list[Line] = []
-        while sections and len(left) + len(sections[0]) // 2 < total / 2:
+        while sections and len(left) + len(sections[0]) <= total / 2 + 2:
             left += [*sections.pop(0), []]
         right = [line for section in sections for line in [*section, []]]
         rows = max(len(left), len(right)) - 1

@@ -58,9 +58,9 @@ class MigrationScreen(Screen[None]):
     def migration(self) -> Migration | None:
         """As last heard, from whatever told last."""
         known = self.world.migrations.get(self.migration_id)
-        if self._own is not None and (known is None or known.outcome is None):
-            return self._own
-        return known
+        own = self._own
+        newer = own is not None and (known is None or (known.outcome is None and own.outcome is not None))
+        return own if newer else known
 
     def compose(self) -> ComposeResult:
         """Title, panels, keys."""

@@ -218,7 +218,7 @@ class WireChart(Canvas):
     def _sum(self, record: Record, width: int) -> Line:
         left: Line = [(f" {words.part(record.done, record.total)}", "text")]
         if record.done < record.total and record.left is not None:
-            left.append((f" · left {words.duration(record.left)}", "text"))
+            left.append((f" · left {words.coarse(record.left)}", "text"))
         top = max((value for _, value in record.rates), default=0.0)
         rate = (
             words.rate(record.rate)

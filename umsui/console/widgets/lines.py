@@ -143,7 +143,7 @@ class StatusLine(Canvas):
         elif record and record.down:
             tail.append((f"  down {words.duration(record.down)}", "warn"))
         if fraction is not None and fraction < 1 and record and record.left is not None:
-            tail.append((f"  left {words.duration(record.left)}", "dim"))
+            tail.append((f"  left {words.coarse(record.left)}", "dim"))
         if others:
             tail.append((f"  +{others} more", "accent"))
         head = _route(migration, width)

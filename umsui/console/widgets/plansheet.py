@@ -7,7 +7,7 @@ from umsui.console.text import Line, column, spread, wrap
 from umsui.console.widgets.canvas import Sheet
 from umsui.model import Approach, Finding, Plan, Service, Strategy, Verdict
 
-LABEL = 11
+LABEL = 10
 _TURN = "⣾⣽⣻⢿⡿⣟⣯⣷"
 _KINDS = ("memory", "rootfs", "volumes", "image")
 
