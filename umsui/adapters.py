@@ -36,7 +36,10 @@ class Transport(Protocol):
     """One persistent connection to one node. Thread-safe."""
 
     def run(self, argv: Sequence[str], *, stdin: bytes = b"", timeout: float = 10.0) -> Completed:
-        """Run a command as the login user. Raises Unreachable, HostKeyChanged, TimedOut; a non-zero status is returned."""
+        """Run a command as the login user; a non-zero status is returned.
+
+        Raises Unreachable, HostKeyChanged, TimedOut.
+        """
 
     def open(self, argv: Sequence[str]) -> Stream:
         """Start a program and stay connected with its standard input and output."""

@@ -19,7 +19,17 @@ from typing import Any, Dict, Iterable, List, Set, Tuple
 from umsui.agent.host import IMAGES, Trouble, environment, run
 
 TOOLS = ("ssh", "ssh-keygen", "rsync", "tar", "python3", "nft", "podman", "docker", "criu", "crun", "runc")
-USUAL_DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty", "/dev/ptmx")
+USUAL_DEVICES = (
+    "/dev/pts",
+    "/dev/shm",  # noqa: S108 - a name to compare with
+    "/dev/null",
+    "/dev/zero",
+    "/dev/full",
+    "/dev/random",
+    "/dev/urandom",
+    "/dev/tty",
+    "/dev/ptmx",
+)
 CAP_NAMES = {40: "CHECKPOINT_RESTORE", 21: "SYS_ADMIN", 19: "SYS_PTRACE", 8: "SETPCAP", 12: "NET_ADMIN"}
 
 
@@ -200,13 +210,7 @@ def service(container: str) -> Dict[str, Any]:
         "unix_external": [],
         "tty": bool(found["Config"].get("Tty")),
         "io_uring": any("io_uring" in target for target in open_files),
-        "devices": sorted(
-            {
-                t
-                for t in open_files
-                if t.startswith("/dev/") and not t.startswith((*USUAL_DEVICES, "/dev/pts", "/dev/shm"))
-            }
-        ),
+        "devices": sorted({t for t in open_files if t.startswith("/dev/") and not t.startswith(USUAL_DEVICES)}),
         "inotify": any("inotify" in target for target in open_files),
         "ptraced": any(line(read(f"/proc/{each}/status"), "TracerPid") not in ("", "0") for each in pids),
         "rootfs_bytes": tree_size(graph.get("UpperDir", "")),

@@ -60,7 +60,7 @@ class Agent:
             reply: framing.Message = {"id": number, "result": result if result is not None else {}}
         except Trouble as trouble:
             reply = {"id": number, "error": {"code": trouble.code, "message": trouble.message, "fix": trouble.fix}}
-        except Exception as error:  # noqa: BLE001 - whatever it is, the coordinator must hear of it
+        except Exception as error:  # whatever it is, the coordinator must hear of it
             where = traceback.format_exc().strip().splitlines()[-3:]
             reply = {"id": number, "error": {"code": "agent-fault", "message": f"{error!r} at {where}", "fix": ""}}
         try:

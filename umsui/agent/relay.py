@@ -21,7 +21,7 @@ import selectors
 import socket
 import sys
 from pathlib import Path
-from typing import Dict, List
+from typing import Dict, List, NoReturn
 
 from umsui.agent.host import PATH, Folder
 
@@ -78,9 +78,9 @@ class Relay:
             self.selector.register(source, selectors.EVENT_READ)
         while self.state != "ended":
             for key, _ in self.selector.select():
-                source = key.fileobj
-                assert isinstance(source, socket.socket)
-                self._take(source)
+                ready = key.fileobj
+                assert isinstance(ready, socket.socket)
+                self._take(ready)
         self.down.close()
         _, status = os.waitpid(pid, 0)
         code = os.waitstatus_to_exitcode(status)
@@ -89,9 +89,12 @@ class Relay:
 
     def _start(self, child: socket.socket) -> int:
         pid = os.fork()
-        if pid:
-            child.close()
-            return pid
+        if pid == 0:
+            self._become_criu(child)
+        child.close()
+        return pid
+
+    def _become_criu(self, child: socket.socket) -> NoReturn:
         os.environ["CRIU_CONFIG_FILE"] = str(self.folder.control / "criu.conf")
         os.environ["PATH"] = PATH
         child.set_inheritable(True)

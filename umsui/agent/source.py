@@ -48,6 +48,7 @@ class Source:
         self.emit = emit
         self.roots: List[sync.Root] = []
         self.warm: List["subprocess.Popen[bytes]"] = []
+        self.rate = 0.0
         self.lock = threading.Lock()  # freeze, vote and abandon exclude each other
 
     # -- before the freeze ------------------------------------------------------------------------------------------
@@ -59,8 +60,12 @@ class Source:
             run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", f"umsui:{self.folder.migration}", "-f", str(key)])
         return {"public": key.with_suffix(".pub").read_text().strip()}
 
-    def connect(self, user: str, address: str, port: int, host_key: str) -> Dict[str, float]:
-        """Open the wire: one SSH connection that all streams share. Answers the time it took."""
+    def connect(self, user: str, address: str, port: int, host_key: str, rate: float = 0.0) -> Dict[str, float]:
+        """Open the wire: one SSH connection that all streams share. Answers the time it took.
+
+        ``rate`` limits each stream, in bytes per second (0: no limit).
+        """
+        self.rate = rate
         began = time.monotonic()
         control = self.folder.control
         (control / "known_hosts").write_text(f"umsui {host_key}\n")
@@ -101,11 +106,13 @@ class Source:
         assert save.stdout is not None
         load = self._stream("image", stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         assert load.stdin is not None
-        sent, told = 0, 0.0
+        sent, told, began = 0, 0.0, time.monotonic()
         try:
             while chunk := save.stdout.read(1 << 20):
                 load.stdin.write(chunk)
                 sent += len(chunk)
+                if self.rate:
+                    time.sleep(max(0.0, began + sent / self.rate - time.monotonic()))
                 if time.monotonic() - told > 0.1:
                     told = time.monotonic()
                     self.emit("progress", what="image", done=sent, total=None, rate=None)
@@ -123,7 +130,7 @@ class Source:
         for _ in range(ROUNDS):
             this_pass = 0
             for root in self.roots:
-                copied = sync.live_pass(self.folder, root, self._shell())
+                copied = sync.live_pass(self.folder, root, self._shell(), self.rate)
                 this_pass += copied
                 moved[root.name] = root.bytes
                 self.emit(
@@ -147,12 +154,12 @@ class Source:
         folder.note(pid=pid, container=container, runtime=runtime)
         mine, theirs = socket.socketpair()
         mine.setsockopt(socket.SOL_SOCKET, SO_SNDBUFFORCE, BUFFER)
-        self.pages = self._stream("pages", stdin=theirs, stdout=theirs, stderr=subprocess.PIPE)
+        self.pages = self._stream(f"pages {self.rate:.0f}", stdin=theirs, stdout=theirs, stderr=subprocess.PIPE)
         theirs.close()
         self.images = self._stream("images", stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         for root in self.roots:
             root.always = shared_maps(cgroup.pids(), root)
-        self.warm = [sync.start(root, self._shell(), self._log(root)) for root in self.roots]
+        self.warm = [sync.start(root, self._shell(), self._log(root), self.rate) for root in self.roots]
         relay.install(folder, [*CRIU_OPTIONS, "page-server", f"ps-socket {PAGES_FD}"])
         self._start_dump(container, runtime, mine)
         self._start_guard()
@@ -250,7 +257,7 @@ class Source:
 
     def _send_changed_files(self, timeout: float) -> float:
         began = time.monotonic()
-        for root, process in zip(self.roots, self.warm):
+        for root, process in zip(self.roots, self.warm):  # noqa: B905 - strict= needs Python 3.10
             root.bytes += sync.finish(process, root.observe(), self._log(root), timeout)
         return time.monotonic() - began
 

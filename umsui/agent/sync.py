@@ -56,7 +56,7 @@ def scan(root: str) -> Snapshot:
 
 
 def changed(before: Snapshot, after: Snapshot, scanned: int) -> Set[str]:
-    """The paths that were added, changed or removed since ``before``, which was scanned at ``scanned`` (ns, Unix time)."""
+    """The paths that were added, changed or removed since ``before``, scanned at ``scanned`` (Unix time in ns)."""
     paths = {path for path, entry in after.items() if before.get(path) != entry or entry[6] > scanned - RACY}
     return paths | (before.keys() - after.keys())
 
@@ -114,16 +114,21 @@ def listed(paths: Iterable[str]) -> bytes:
     return b"".join(os.fsencode(path) + b"\0" for path in sorted(paths))
 
 
-def command(root: Root, shell: str, more: Iterable[str]) -> List[str]:
-    """rsync's words for one root."""
-    return [*COMMON, *more, "-e", shell, f"{root.source}/", f"umsui:{root.target}/"]
+def command(root: Root, shell: str, more: Iterable[str], rate: float) -> List[str]:
+    """rsync's words for one root; ``rate`` in bytes per second, 0 for no limit."""
+    limit = [f"--bwlimit={max(1, round(rate / 1024))}"] if rate else []  # KiB/s
+    return [*COMMON, *limit, *more, "-e", shell, f"{root.source}/", f"umsui:{root.target}/"]
 
 
-def start(root: Root, shell: str, log: Path) -> "subprocess.Popen[bytes]":
+def start(root: Root, shell: str, log: Path, rate: float) -> "subprocess.Popen[bytes]":
     """An rsync that is connected and waits for the list of what to send on its standard input."""
     with log.open("wb") as out:
         return subprocess.Popen(
-            command(root, shell, LISTED), stdin=subprocess.PIPE, stdout=out, stderr=subprocess.STDOUT, env=environment()
+            command(root, shell, LISTED, rate),
+            stdin=subprocess.PIPE,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            env=environment(),
         )
 
 
@@ -142,14 +147,14 @@ def finish(process: "subprocess.Popen[bytes]", paths: Iterable[str], log: Path, 
     return int(found.group(1).replace(",", "")) if found else 0
 
 
-def live_pass(folder: Folder, root: Root, shell: str) -> int:
+def live_pass(folder: Folder, root: Root, shell: str, rate: float) -> int:
     """Copy what differs from the image (or all of a volume) while the service runs; the bytes of the files copied."""
     log = folder.control / f"rsync-{root.name.replace('/', '_')}.log"
     first = not root.scanned
     paths = root.observe()
     if first and not root.upper:  # a whole volume: rsync walks it itself, and removes what must not be there
         process = subprocess.Popen(
-            command(root, shell, ("--delete",)),
+            command(root, shell, ("--delete",), rate),
             stdin=subprocess.PIPE,
             stdout=log.open("wb"),
             stderr=subprocess.STDOUT,
@@ -157,7 +162,7 @@ def live_pass(folder: Folder, root: Root, shell: str) -> int:
         )
         copied = finish(process, (), log, None)
     elif paths:
-        copied = finish(start(root, shell, log), paths, log, None)
+        copied = finish(start(root, shell, log, rate), paths, log, None)
     else:
         copied = 0
     root.bytes += copied

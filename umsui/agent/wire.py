@@ -1,7 +1,8 @@
 """The destination's end of the wire: the only command that a migration's key may run.
 
-sshd starts it for each stream with the wanted program in SSH_ORIGINAL_COMMAND. Streams: ``pages`` (CRIU's page server), ``images`` (the checkpoint's small files; the last of them starts the restore), ``image``
-(the container image), ``rsync`` (files, into the roots of this migration only), ``sink`` (measures the link).
+sshd starts it for each stream with the wanted program in SSH_ORIGINAL_COMMAND. Streams: ``pages RATE`` (CRIU's page
+server), ``images`` (the checkpoint's small files; the last of them starts the restore), ``image`` (the container
+image), ``rsync`` (files, into the roots of this migration only).
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ import subprocess
 import sys
 import tarfile
 import threading
+import time
 from typing import List, NoReturn
 
 from umsui.agent import relay
 from umsui.agent.host import Folder, environment
-
 
 CHUNK = 1 << 20
 F_SETPIPE_SZ = 1031  # Linux; the fcntl module names it from Python 3.10 on
@@ -32,8 +33,11 @@ def fail(words: str) -> NoReturn:
     raise SystemExit(f"umsui wire: {words}")
 
 
-def pages(folder: Folder) -> int:
-    """Run CRIU's page server and pump the connection into it (it wants a socket; sshd gives pipes)."""
+def pages(folder: Folder, rate: float) -> int:
+    """Run CRIU's page server and pump the connection into it (it wants a socket; sshd gives pipes).
+
+    ``rate`` limits it, in bytes per second (0: no limit); the source feels it through the connection.
+    """
     criu = relay.real_criu(str(folder.control / "bin"))
     work = folder.control / "page-server"
     work.mkdir(mode=0o700, exist_ok=True)
@@ -47,17 +51,21 @@ def pages(folder: Folder) -> int:
         [*argv, "-v2", "--ps-socket", str(number)], env=environment(CRIU_CONFIG_FILE="/dev/null"), pass_fds=[number]
     )
     theirs.close()
-    threading.Thread(target=_pump, args=(0, mine.fileno()), daemon=True).start()
+    threading.Thread(target=_pump, args=(0, mine.fileno(), rate), daemon=True).start()
     while answer := mine.recv(CHUNK):
         os.write(1, answer)
     return server.wait()
 
 
-def _pump(source: int, target: int) -> None:
+def _pump(source: int, target: int, rate: float) -> None:
+    moved, began = 0, time.monotonic()
     while chunk := os.read(source, CHUNK):
         view = memoryview(chunk)
         while view:
             view = view[os.write(target, view) :]
+        moved += len(chunk)
+        if rate:
+            time.sleep(max(0.0, began + moved / rate - time.monotonic()))
     socket.socket(fileno=target).shutdown(socket.SHUT_WR)  # the page server sees the end
 
 
@@ -84,14 +92,6 @@ def images(folder: Folder) -> int:
     return 0
 
 
-def sink() -> int:
-    """Swallow the input; tell that it has all arrived."""
-    while os.read(0, 1 << 18):
-        pass
-    sys.stdout.write("done\n")
-    return 0
-
-
 def rsync(folder: Folder, words: List[str]) -> NoReturn:
     """Be the receiving rsync, if it writes into a root of this migration."""
     allowed = {f"{root.rstrip('/')}/" for root in folder.state().get("roots", [])}
@@ -106,14 +106,12 @@ def main(migration: str) -> int:
     words = shlex.split(os.environ.get("SSH_ORIGINAL_COMMAND", ""))
     if not folder.exists:
         fail("this migration is over")
-    if words == ["pages"]:
-        return pages(folder)
+    if words[:1] == ["pages"] and len(words) == 2:
+        return pages(folder, float(words[1]))
     if words == ["images"]:
         return images(folder)
-    elif words == ["image"]:
+    if words == ["image"]:
         os.execvpe("podman", ["podman", "load", "-q"], environment())  # noqa: S606
-    elif words == ["sink"]:
-        return sink()
     elif words[:1] == ["rsync"]:
         rsync(folder, words)
     fail(f"{words[:1]} is not a stream")

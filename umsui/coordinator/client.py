@@ -107,7 +107,7 @@ class _UnixConnection(http.client.HTTPConnection):
 
 
 class Client:
-    """Blocking calls, a connection each. Every one raises UmsuiError with the coordinator's own words, or Unreachable."""
+    """Blocking calls, a connection each. All raise UmsuiError with the coordinator's own words, or Unreachable."""
 
     def __init__(self, path: Path | None = None) -> None:
         self._path = path or locations.coordinator_socket()
@@ -204,8 +204,9 @@ class AsyncClient:
         self, method: str, target: str, body: bytes
     ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter, int]:
         reader, writer = await asyncio.open_unix_connection(str(self._path), limit=LIMIT)
-        head = f"{method} {target} HTTP/1.0\r\nHost: umsui\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-        writer.write(head.encode() + body)
+        head = [f"{method} {target} HTTP/1.0", "Host: umsui", "Content-Type: application/json"]
+        head += [f"Content-Length: {len(body)}", "", ""]
+        writer.write("\r\n".join(head).encode() + body)
         await writer.drain()
         status = int((await reader.readline()).split()[1])
         while (await reader.readline()).strip():

@@ -29,7 +29,12 @@ def _decode(shape: Any, data: Any) -> Any:
         return shape(**{f.name: _decode(hints[f.name], data[f.name]) for f in fields(shape) if f.name in data})
     if isinstance(shape, type) and issubclass(shape, Enum):
         return shape(data)
-    origin, arguments = get_origin(shape), get_args(shape)
+    if get_origin(shape) is not None:
+        return _decode_generic(get_origin(shape), get_args(shape), data)
+    return float(data) if shape is float else data
+
+
+def _decode_generic(origin: Any, arguments: tuple[Any, ...], data: Any) -> Any:
     if origin in (Union, types.UnionType):
         if data is None:
             return None
@@ -37,11 +42,9 @@ def _decode(shape: Any, data: Any) -> Any:
     if origin is tuple:
         inner = arguments if Ellipsis not in arguments else (arguments[0],) * len(data)
         return tuple(_decode(each, item) for each, item in zip(inner, data, strict=True))
-    if origin is list:
-        return [_decode(arguments[0], item) for item in data]
-    if origin is not None and issubclass(origin, Mapping):
+    if issubclass(origin, Mapping):
         return {key: _decode(arguments[1], value) for key, value in data.items()}
-    return float(data) if shape is float else data
+    return [_decode(arguments[0], item) for item in data]
 
 
 def encode(value: Any) -> Any:

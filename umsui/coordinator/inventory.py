@@ -223,7 +223,7 @@ class Inventory:
 
 
 def usual_approach(cluster: ClusterConfig) -> Approach | None:
-    """The approach that a service of this cluster would be moved by, as far as authority alone tells: a plan tells more."""
+    """The approach for a service of this cluster, as far as authority alone tells; a plan tells more."""
     built = {approach for approach, _, source, _ in APPROACHES if source == cluster.orchestrator}
     allowed = [Approach.ORCHESTRATOR] if cluster.authority is Authority.FULL else []
     allowed += [Approach.SERVICE] if cluster.authority is not Authority.NONE else []

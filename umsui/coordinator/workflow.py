@@ -113,7 +113,7 @@ class Engine:
             return [run.migration for run in self._runs.values()]
 
     def plan(self, request: MigrationRequest, of: str = "") -> Plan:
-        """What would be done; probes both ends. ``of`` is the migration that is planned. Raises BadInput, Unreachable."""
+        """What would be done; probes both ends. ``of`` is the migration it is for. Raises BadInput, Unreachable."""
         self._settle(request)
         with Probes() as probes:
             return plan(request, Known(self.inventory, of), probes, self.journal.all())

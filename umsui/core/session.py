@@ -63,7 +63,7 @@ class Session:
         return message
 
     def call(self, method: str, timeout: float = 30.0, **params: Any) -> dict[str, Any]:
-        """Ask and wait. Raises AgentError, TimedOut, Unreachable (the connection is gone; what the agent did is unknown)."""
+        """Ask and wait. Raises AgentError, TimedOut, Unreachable (the connection is gone: who knows what was done)."""
         with self._lock:
             if self._gone is not None:
                 raise Unreachable(f"the agent on {self.where} is gone: {self._gone}", code="agent-gone")

@@ -72,7 +72,10 @@ class OrchestratorLevel:
         public = self._ask("source.key")["public"]
         user = self._ask("destination.admit", public=public)["user"]
         there = self.order.destination.transport
-        self._ask("source.connect", user=user, address=there.address, port=there.port, host_key=there.host_key)
+        rate = self.order.plan.request.bandwidth or 0.0
+        self._ask(
+            "source.connect", user=user, address=there.address, port=there.port, host_key=there.host_key, rate=rate
+        )
 
     def reserve(self) -> None:
         """Image and an identical container at the destination, passive; differences are refused."""

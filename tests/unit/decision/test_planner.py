@@ -27,7 +27,7 @@ def test_plan() -> None:
     assert made.bytes == {"memory": 64 * MIB, "rootfs": 0, "volumes": 0, "image": 0}
     assert made.endpoint == "10.77.0.12:8000"
     assert made.downtime
-    assert made.downtime.mid == pytest.approx(0.1 + 64 * MIB / 117e6, rel=0.05)
+    assert made.downtime.mid == pytest.approx(0.12 + 64 * MIB / 117e6, rel=0.05)
     assert sorted(world.asked) == ["azure-lab/n1", "gcp-lab/g2", "warm 2"]
 
 
