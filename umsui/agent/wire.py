@@ -58,14 +58,15 @@ def pages(folder: Folder, rate: float) -> int:
 
 
 def _pump(source: int, target: int, rate: float) -> None:
-    moved, began = 0, time.monotonic()
+    due = 0.0  # when the next chunk may come; time that nobody used is not saved up
     while chunk := os.read(source, CHUNK):
         view = memoryview(chunk)
         while view:
             view = view[os.write(target, view) :]
-        moved += len(chunk)
         if rate:
-            time.sleep(max(0.0, began + moved / rate - time.monotonic()))
+            now = time.monotonic()
+            due = max(due, now) + len(chunk) / rate
+            time.sleep(due - now)
     socket.socket(fileno=target).shutdown(socket.SHUT_WR)  # the page server sees the end
 
 
