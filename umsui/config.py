@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
 import tomllib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -13,6 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from umsui import locations
 from umsui.errors import BadInput
 from umsui.model import Authority
+
+PREFIX = "UMSUI_COORDINATOR_"
 
 
 class _Strict(BaseModel):
@@ -78,71 +82,155 @@ def load(path: Path | None = None) -> Config:
         path = locations.config_file()
         if not path.exists():
             path = locations.lab_config()
-    if path is None:
-        return Config()
-    try:
-        text = path.read_text()
-        data = tomllib.loads(text)
-    except OSError as error:
-        raise BadInput(f"{path} cannot be read: {error.strerror}", code="config") from error
-    except tomllib.TOMLDecodeError as error:
-        raise BadInput(f"{path}: {error}", "see `umsui --help` for the format", code="config") from error
-    data["coordinator"] = {**data.get("coordinator", {}), **overrides()}
+    text, data = _read(path) if path is not None else ("", {})
+    if "path" in data:
+        raise _bad(path, text, {"type": "extra_forbidden", "loc": ("path",)})
+    coordinator = data.get("coordinator", {})
+    if isinstance(coordinator, dict):  # what is no table is refused below
+        data["coordinator"] = {**coordinator, **overrides()}
     try:
         config = Config(**{**data, "path": path})
     except ValidationError as error:
-        raise BadInput(explain(path, text, error), "correct the file, or remove the key", code="config") from error
+        raise _bad(path, text, error.errors()[0]) from error
     names = [cluster.name for cluster in config.clusters]
-    for name in names:
-        if names.count(name) > 1:
-            raise BadInput(f"{path}: two clusters are called {name}", "give each its own name", code="config")
+    for number, name in enumerate(names):
+        if name in names[:number]:
+            where = place(path, text, ("clusters", number, "name"))
+            raise BadInput(f"{where}: two clusters are called {name}", "give each its own name", code="config")
     return config
+
+
+def _read(path: Path) -> tuple[str, dict[str, Any]]:
+    try:
+        text = path.read_text(encoding="utf-8")
+        return text, tomllib.loads(text)
+    except OSError as error:
+        raise BadInput(f"{path} cannot be read: {error.strerror}", code="config") from error
+    except UnicodeDecodeError as error:
+        raise BadInput(f"{path} is not UTF-8: {error.reason}", "save it as UTF-8", code="config") from error
+    except tomllib.TOMLDecodeError as error:
+        found = re.fullmatch(r"(.*) \(at (?:line (\d+), column \d+|end of document)\)", str(error))
+        line = int(found[2]) if found and found[2] else len(text.splitlines())
+        words = found[1] if found else str(error)
+        raise BadInput(
+            f"{path}:{line}: this is not TOML: {words}", "correct the line (https://toml.io)", code="config"
+        ) from error
 
 
 def overrides() -> dict[str, str]:
     """``UMSUI_COORDINATOR_POLL_IDLE=5`` and the like."""
-    prefix = "UMSUI_COORDINATOR_"
-    return {name.removeprefix(prefix).lower(): value for name, value in os.environ.items() if name.startswith(prefix)}
+    return {name.removeprefix(PREFIX).lower(): value for name, value in os.environ.items() if name.startswith(PREFIX)}
 
 
-def explain(path: Path, text: str, error: ValidationError) -> str:
-    """The first error in words: file, line, key, what is allowed."""
-    first = error.errors()[0]
-    location = [part for part in first["loc"] if part not in ("function-after", "literal")]
-    key = ".".join(str(part) for part in location)
-    line = find_line(text, location)
-    where = f"{path}:{line}" if line else str(path)
-    if first["type"] == "extra_forbidden":
-        return f"{where}: unknown key `{key}`; allowed here: {', '.join(allowed(location))}"
-    return f"{where}: `{key}` = {first.get('input')!r}: {first['msg']}"
+def _bad(path: Path | None, text: str, error: Mapping[str, Any]) -> BadInput:
+    """One of pydantic's errors as ours: where, which key, what is allowed."""
+    location = error["loc"]
+    key = ".".join(str(part) for part in location if isinstance(part, str))
+    where, fix = place(path, text, location), "correct it, or remove the key"
+    if location[0] == "coordinator" and location[-1] in overrides():
+        where, key, fix = "environment", f"{PREFIX}{str(location[-1]).upper()}", "correct the variable, or unset it"
+    if error["type"] == "extra_forbidden":
+        choices = allowed(location)
+        near = difflib.get_close_matches(str(location[-1]), choices, 1)
+        meant = f" (did you mean `{near[0]}`?)" if near else ""
+        return BadInput(f"{where}: unknown key `{key}`{meant}; allowed here: {', '.join(choices)}", fix, code="config")
+    return BadInput(f"{where}: `{key}` {complaint(error)}", fix, code="config")
 
 
-def allowed(location: list[Any]) -> list[str]:
-    """The keys that a table may have."""
+def complaint(error: Mapping[str, Any]) -> str:
+    """What is wrong with a value and what is allowed, from one of pydantic's errors."""
+    kind, limits = str(error["type"]), error.get("ctx", {})
+    if kind == "missing":
+        return "is missing"
+    if kind in ("literal_error", "enum"):
+        limits = {"expected": str(limits["expected"]).replace("'", "").replace(" or ", ", ")}
+    allowed_here = next((words for start, words in ALLOWED.items() if kind.startswith(start)), "")
+    if not allowed_here:
+        return f"= {_shown(error)} is not allowed: {error['msg']}"
+    return f"= {_shown(error)} is not allowed; it must be {allowed_here.format(**limits)}"
+
+
+def _shown(error: Mapping[str, Any]) -> str:
+    value = error.get("input")
+    shown = str(value).lower() if isinstance(value, bool) else repr(value)
+    return shown if len(shown) <= 60 else f"{shown[:57]}…"
+
+
+ALLOWED = {
+    "literal_error": "one of {expected}",
+    "enum": "one of {expected}",
+    "string_pattern": "letters, digits, and after the first of them also . _ -",
+    "string_too_short": "a text that is not empty",
+    "string": "a text in quotes",
+    "path": "a path in quotes",
+    "bool": "true or false",
+    "float": "a number",
+    "finite": "a number",
+    "int": "a whole number",
+    "greater_than_equal": "at least {ge:g}",
+    "less_than_equal": "at most {le:g}",
+    "tuple": "a list: [ … ]",
+    "list": "a list: [ … ]",
+    "dict": "a table: {{ key = … }}",
+    "model": "a table: {{ key = … }}",
+    "dataclass": "an object",
+}
+"""What is allowed, in words, by how the type of pydantic's error begins."""
+
+
+def allowed(location: Sequence[str | int]) -> list[str]:
+    """The keys that the table around a key may have."""
     table: type[BaseModel] = Config
-    if location[0] == "coordinator":
+    if len(location) > 1 and location[0] == "coordinator":
         table = CoordinatorConfig
-    elif location[0] == "clusters":
-        table = NodeConfig if "nodes" in location and location[-1] != "nodes" and len(location) > 3 else ClusterConfig
-    hidden = {"path"} if table is Config else set()
-    return sorted(table.model_fields.keys() - hidden)
+    elif len(location) > 1 and location[0] == "clusters":
+        table = NodeConfig if len(location) > 3 and location[2] == "nodes" else ClusterConfig
+    return sorted(table.model_fields.keys() - ({"path"} if table is Config else set()))
 
 
-def find_line(text: str, location: list[Any]) -> int | None:
-    """The line (from 1) of a key: the n-th ``[[clusters]]``, then the key in it; None when it is not found."""
-    lines = text.splitlines()
-    start = 0
-    if len(location) > 1 and isinstance(location[1], int):
-        tables = [number for number, line in enumerate(lines) if re.match(rf"\s*\[\[{location[0]}\]\]", line)]
-        if location[1] < len(tables):
-            start = tables[location[1]]
-    elif len(location) > 1:
-        start = next((n for n, line in enumerate(lines) if re.match(rf"\s*\[{location[0]}\]", line)), 0)
-    keys = [str(part) for part in location if isinstance(part, str)]
-    for wanted in reversed(keys):
-        for number in range(start, len(lines)):
-            if re.search(rf"(^|[{{,\s]){re.escape(wanted)}\s*=", lines[number].split("#")[0]):
-                return number + 1
-            if number > start and re.match(r"\s*\[", lines[number]):
-                break
-    return start + 1 if len(location) > 1 else None
+def place(path: Path | None, text: str, location: Sequence[str | int]) -> str:
+    """``file:line`` of a key, as near as it can be told."""
+    line = find_line(text, location)
+    return f"{path}:{line}" if line else str(path or "settings")
+
+
+def find_line(text: str, location: Sequence[str | int]) -> int | None:
+    """The line (from 1) of a key; of the table's first key, when the key itself is missing; None for neither.
+
+    However the file is written (inline tables, sub-tables, quoted keys): the place is where another name of the key
+    changes what the parser finds at ``location``.
+    """
+    location = tuple(location)
+    while location and isinstance(location[-1], int):
+        location = location[:-1]  # an item of a list: the list's key
+    if not location:
+        return None
+    parent = _at(tomllib.loads(text), location[:-1])
+    if not isinstance(parent, dict):
+        return find_line(text, location[:-1])
+    if location[-1] in parent:
+        return _line_of(text, location)
+    lines = [_line_of(text, (*location[:-1], key)) for key in parent]
+    return min((line for line in lines if line), default=None) or find_line(text, location[:-1])
+
+
+def _line_of(text: str, location: tuple[str | int, ...]) -> int | None:
+    other = "renamed-to-find-it"
+    for found in re.finditer(rf"(?<![\w-]){re.escape(str(location[-1]))}(?![\w-])", text):
+        try:
+            data = tomllib.loads(text[: found.start()] + other + text[found.end() :])
+        except tomllib.TOMLDecodeError:
+            continue
+        table = _at(data, location[:-1])
+        if isinstance(table, dict) and other in table:
+            return text.count("\n", 0, found.start()) + 1
+    return None
+
+
+def _at(data: Any, location: Sequence[str | int]) -> Any:
+    for part in location:
+        try:
+            data = data[part]
+        except (KeyError, IndexError, TypeError):
+            return None
+    return data

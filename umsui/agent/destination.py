@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import pwd
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional
 
 from umsui.agent import relay
-from umsui.agent.host import Folder, Trouble, alive, environment, run, spawn, wait_gone, write_atomically
+from umsui.agent.host import Folder, Trouble, alive, environment, locked, run, spawn, wait_gone, write_atomically
 from umsui.agent.source import CRIU_OPTIONS, criu_words, wait_for_relay
 
 Emit = Callable[..., None]
@@ -223,13 +222,11 @@ def edit_authorized_keys(home: Path, tag: str, line: str) -> None:
     """Replace the line that ends with ``tag`` by ``line`` ("" takes it out), atomically and under a lock."""
     folder = home / ".ssh"
     folder.mkdir(mode=0o700, exist_ok=True)
-    path = folder / "authorized_keys"
-    with (folder / ".umsui.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        before = path.read_text() if path.exists() else ""
-        kept = [text for text in before.splitlines() if not text.endswith(tag)]
+    path = Path(os.path.realpath(folder / "authorized_keys"))  # some keep it elsewhere, behind a link
+    with locked(folder):
+        before = path.read_text(errors="surrogateescape") if path.exists() else ""
+        kept = [text for text in before.split("\n") if text and not text.endswith(tag)]
         after = "".join(f"{text}\n" for text in [*kept, *([line] if line else [])])
         if after != before:
             mode = path.stat().st_mode & 0o777 if path.exists() else 0o600
             write_atomically(path, after, mode)
-    (folder / ".umsui.lock").unlink(missing_ok=True)

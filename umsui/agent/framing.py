@@ -20,8 +20,10 @@ class BadFrame(Exception):
 
 
 def encode(message: Message) -> bytes:
-    """A message as one frame."""
+    """A message as one frame. Raises BadFrame when it is too long: the peer would hang up."""
     body = json.dumps(message, separators=(",", ":")).encode()
+    if len(body) > LIMIT:
+        raise BadFrame(f"a frame of {len(body)} bytes")
     return struct.pack(">I", len(body)) + body
 
 
@@ -69,7 +71,7 @@ class Writer:
         self._lock = threading.Lock()
 
     def send(self, message: Message) -> None:
-        """Send one message whole."""
+        """Send one message whole. Raises BadFrame when it is too long."""
         frame = encode(message)
         with self._lock:
             self._write(frame)

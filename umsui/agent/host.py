@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
 import shutil
 import subprocess
+import threading
 import time
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Sequence
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence
 
 CONTROL = Path("/run/umsui")
 IMAGES = Path("/dev/shm/umsui")  # noqa: S108 - 0700, and checked to be ours: CRIU images belong in memory
@@ -102,9 +105,10 @@ class Folder:
         return noted
 
     def note(self, **changes: Any) -> Dict[str, Any]:
-        """Write changes into the state, atomically."""
-        state = {**self.state(), **changes}
-        write_atomically(self.control / "state.json", json.dumps(state))
+        """Write changes into the state, atomically; no change of another thread or agent is lost."""
+        with locked(self.control):
+            state = {**self.state(), **changes}
+            write_atomically(self.control / "state.json", json.dumps(state))
         return state
 
     def remove(self) -> None:
@@ -119,11 +123,22 @@ class Folder:
                 continue  # another migration's folders are still in it
 
 
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold a folder: others who ask for it, threads or processes, wait. The lock is on the folder: no file is left."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def write_atomically(path: Path, text: str, mode: int = 0o600) -> None:
     """Replace a file's content in one step."""
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    fresh = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
-    with os.fdopen(descriptor, "w") as file:
+    with os.fdopen(descriptor, "w", errors="surrogateescape") as file:
         file.write(text)
     fresh.replace(path)
 

@@ -65,6 +65,10 @@ class Agent:
             reply = {"id": number, "error": {"code": "agent-fault", "message": f"{error!r} at {where}", "fix": ""}}
         try:
             self.writer.send(reply)
+        except framing.BadFrame as error:
+            self.writer.send(
+                {"id": number, "error": {"code": "agent-fault", "message": f"the answer is {error}", "fix": ""}}
+            )
         except OSError:
             return  # the connection is gone; ``serve`` sees it, too
 

@@ -110,8 +110,8 @@ class Root:
 
 
 def listed(paths: Iterable[str]) -> bytes:
-    """A list of paths for rsync: folders before what is in them."""
-    return b"".join(os.fsencode(path) + b"\0" for path in sorted(paths))
+    """A list of paths for rsync: folders before what is in them. (Without ``./`` it takes ``#name`` for a comment.)"""
+    return b"".join(b"./" + os.fsencode(path) + b"\0" for path in sorted(paths))
 
 
 def command(root: Root, shell: str, more: Iterable[str], rate: float) -> List[str]:

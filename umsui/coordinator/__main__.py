@@ -51,7 +51,11 @@ def serve(engine: Engine, listener: socket.socket) -> None:
     """Answer until told to stop; streams that are open then are cut."""
     api = application(engine, lambda: os.kill(os.getpid(), signal.SIGTERM))
     options = uvicorn.Config(api, log_level="warning", timeout_graceful_shutdown=1, lifespan="on")
-    uvicorn.Server(options).run(sockets=[listener])
+    server = uvicorn.Server(options)
+    for each in (signal.SIGINT, signal.SIGTERM):
+        # uvicorn raises what has ended it once more, when it is done: that must not kill us before we have tidied up
+        signal.signal(each, server.handle_exit)
+    server.run(sockets=[listener])
 
 
 def take_lock(path: Path) -> IO[str] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import AsyncIterator
 from typing import Any
@@ -38,7 +39,8 @@ class Bus:
         """Tell everyone. Never blocks."""
         loop = self._loop
         if loop is not None and self._queues and not loop.is_closed():
-            loop.call_soon_threadsafe(self._spread, (name, data))
+            with contextlib.suppress(RuntimeError):  # the loop was closed just now: nobody listens any more
+                loop.call_soon_threadsafe(self._spread, (name, data))
 
     def _spread(self, message: Message) -> None:
         for queue in list(self._queues):

@@ -43,8 +43,24 @@ def ensure_running(timeout: float = 20.0) -> None:
     if _answers(path):
         return
     log = locations.ensure(locations.data_dir()) / "coordinator.log"
+    process = _start(log)
+    end = time.monotonic() + timeout
+    while not _answers(path):
+        if process.poll() or time.monotonic() > end:
+            tail = log.read_text(errors="replace").strip().splitlines()[-1:]
+            raise errors.Unreachable(
+                f"the coordinator did not start: {' '.join(tail) or 'no answer'}", f"see {log}", code="no-coordinator"
+            )
+        time.sleep(0.02)
+        # Ours ends with 0 when there is another one: which has won the race and will answer, or is just ending.
+        if process.poll() == 0 and not _answers(path):
+            time.sleep(0.2)
+            process = _start(log)
+
+
+def _start(log: Path) -> subprocess.Popen[bytes]:
     with log.open("ab") as out:
-        process = subprocess.Popen(
+        return subprocess.Popen(
             [sys.executable, "-m", "umsui.coordinator"],
             stdin=subprocess.DEVNULL,
             stdout=out,
@@ -52,15 +68,6 @@ def ensure_running(timeout: float = 20.0) -> None:
             start_new_session=True,
             cwd="/",
         )
-    end = time.monotonic() + timeout
-    while not _answers(path):
-        # A racing start may have won: then ours has ended with 0 and the winner's socket will answer.
-        if process.poll() or time.monotonic() > end:
-            tail = log.read_text(errors="replace").strip().splitlines()[-1:]
-            raise errors.Unreachable(
-                f"the coordinator did not start: {' '.join(tail) or 'no answer'}", f"see {log}", code="no-coordinator"
-            )
-        time.sleep(0.02)
 
 
 def _answers(path: Path) -> bool:
@@ -82,6 +89,24 @@ def _error(status: int, body: bytes) -> errors.UmsuiError:
     classes = (errors.BadInput, errors.Refused, errors.Unreachable, errors.Cancelled, errors.Unknown)
     kind = next((each for each in classes if each.exit is code), errors.UmsuiError)
     return kind(found["message"], found.get("fix", ""), step=found.get("step", ""), code=found.get("code", ""))
+
+
+def _parsed(data: bytes) -> Any:
+    try:
+        return json.loads(data) if data else None
+    except ValueError as error:
+        raise _gone(error) from error
+
+
+def _shaped(shape: type[T], data: Any) -> T:
+    try:
+        return decode(shape, data)
+    except (KeyError, TypeError, ValueError) as error:
+        raise errors.UmsuiError(
+            f"the coordinator speaks another version: {error}",
+            "`umsui coordinator stop`, then try again",
+            code="other-version",
+        ) from error
 
 
 def _request_body(request: MigrationRequest, confirm: str | None = None) -> bytes:
@@ -118,16 +143,16 @@ class Client:
             connection.request(method, target, body, {"Content-Type": "application/json"})
             answer = connection.getresponse()
             data = answer.read()
-        except OSError as error:
+        except (OSError, http.client.HTTPException) as error:
             raise _gone(error) from error
         finally:
             connection.close()
         if answer.status >= 400:
             raise _error(answer.status, data)
-        return json.loads(data) if data else None
+        return _parsed(data)
 
     def _get(self, shape: type[T], target: str, method: str = "GET", body: bytes | None = None) -> T:
-        return decode(shape, self._call(method, target, body))
+        return _shaped(shape, self._call(method, target, body))
 
     def info(self) -> dict[str, Any]:
         """Version, pid, paths."""
@@ -188,7 +213,7 @@ class Client:
                     yield event
                     if event.kind == "outcome":
                         return
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, ValueError, http.client.HTTPException) as error:  # ValueError: a line that was cut off
             raise _gone(error) from error
         finally:
             connection.close()
@@ -206,30 +231,34 @@ class AsyncClient:
         reader, writer = await asyncio.open_unix_connection(str(self._path), limit=LIMIT)
         head = [f"{method} {target} HTTP/1.0", "Host: umsui", "Content-Type: application/json"]
         head += [f"Content-Length: {len(body)}", "", ""]
-        writer.write("\r\n".join(head).encode() + body)
-        await writer.drain()
-        status = int((await reader.readline()).split()[1])
-        while (await reader.readline()).strip():
-            pass
+        try:
+            writer.write("\r\n".join(head).encode() + body)
+            await writer.drain()
+            status = int((await reader.readline()).split()[1])
+            while (await reader.readline()).strip():
+                pass
+        except BaseException:
+            writer.close()
+            raise
         return reader, writer, status
 
     async def _call(self, method: str, target: str, body: bytes = b"") -> Any:
         try:
             async with asyncio.timeout(PATIENCE):
                 reader, writer, status = await self._open(method, target, body)
-                data = await reader.read()
-                writer.close()
-        except (OSError, IndexError, TimeoutError) as error:
+                with closing(writer):
+                    data = await reader.read()
+        except (OSError, IndexError, ValueError, TimeoutError) as error:
             raise _gone(error) from error
         if status >= 400:
             raise _error(status, data)
-        return json.loads(data) if data else None
+        return _parsed(data)
 
     async def _stream(self, target: str) -> AsyncIterator[tuple[str, Any]]:
         """Server-sent events as (name, parsed data)."""
         try:
             reader, writer, status = await self._open("GET", target, b"")
-        except (OSError, IndexError) as error:
+        except (OSError, IndexError, ValueError) as error:
             raise _gone(error) from error
         try:
             if status >= 400:
@@ -240,7 +269,7 @@ class AsyncClient:
                     name = line[7:].decode().strip()
                 elif line.startswith(b"data: "):
                     yield name, json.loads(line[6:])
-        except OSError as error:
+        except (OSError, ValueError) as error:  # ValueError: a line that was cut off
             raise _gone(error) from error
         finally:
             writer.close()
@@ -252,39 +281,39 @@ class AsyncClient:
 
     async def board(self) -> list[Cluster]:
         """What is known now."""
-        return decode(list[Cluster], await self._call("GET", "/v1/board"))
+        return _shaped(list[Cluster], await self._call("GET", "/v1/board"))
 
     async def refresh(self) -> list[Cluster]:
         """Ask every node now."""
-        return decode(list[Cluster], await self._call("POST", "/v1/refresh"))
+        return _shaped(list[Cluster], await self._call("POST", "/v1/refresh"))
 
     async def service(self, key: str) -> ServiceDetail:
         """Specification and last log lines of ``cluster/name``."""
-        return decode(ServiceDetail, await self._call("GET", f"/v1/services/{key}"))
+        return _shaped(ServiceDetail, await self._call("GET", f"/v1/services/{key}"))
 
     async def plan(self, request: MigrationRequest) -> Plan:
         """What would be done."""
-        return decode(Plan, await self._call("POST", "/v1/plans", _request_body(request)))
+        return _shaped(Plan, await self._call("POST", "/v1/plans", _request_body(request)))
 
     async def migrate(self, request: MigrationRequest, confirm: str = "") -> Migration:
         """Start it."""
-        return decode(Migration, await self._call("POST", "/v1/migrations", _request_body(request, confirm)))
+        return _shaped(Migration, await self._call("POST", "/v1/migrations", _request_body(request, confirm)))
 
     async def migrations(self) -> list[Migration]:
         """Running and past ones, newest first."""
-        return decode(list[Migration], await self._call("GET", "/v1/migrations"))
+        return _shaped(list[Migration], await self._call("GET", "/v1/migrations"))
 
     async def cancel(self, migration_id: str) -> Migration:
         """Give it up before its commit."""
-        return decode(Migration, await self._call("POST", f"/v1/migrations/{migration_id}/cancel"))
+        return _shaped(Migration, await self._call("POST", f"/v1/migrations/{migration_id}/cancel"))
 
     async def watch(self) -> AsyncIterator[Cluster | Migration | Event]:
         """Each cluster once, then whatever changes; ends when the coordinator goes."""
         async for name, data in self._stream("/v1/watch"):
             if name == "cluster":
-                yield decode(Cluster, data)
+                yield _shaped(Cluster, data)
             elif name == "migration":
-                yield decode(Migration, data)
+                yield _shaped(Migration, data)
             elif name == "event":
                 yield to_event(data)
 

@@ -6,6 +6,7 @@ is a JSON-lines file a migration, beside it.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sqlite3
 import threading
@@ -55,7 +56,7 @@ class Journal:
         self.recordings = folder / "recordings"
         self.recordings.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._lock = threading.RLock()
-        self._files: dict[str, IO[str]] = {}
+        self._files: dict[str, tuple[IO[str], int]] = {}
         self._db = sqlite3.connect(folder / "journal.sqlite", check_same_thread=False, isolation_level=None)
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=FULL")
@@ -126,28 +127,41 @@ class Journal:
             rows = self._db.execute("SELECT document FROM migrations WHERE finished IS NULL").fetchall()
         return [decode(Migration, json.loads(row[0])) for row in rows]
 
-    def record(self, event: Event) -> None:
-        """Append to the recording; it is in the file when this returns."""
+    def record(self, event: Event) -> dict[str, Any]:
+        """Append to the recording and answer what it has now: the flat event and its number ``n`` there, from 0.
+
+        It is in the file when this returns.
+        """
         with self._lock:
-            file = self._files.get(event.migration)
-            if file is None:
-                file = (self.recordings / f"{event.migration}.jsonl").open("a", buffering=1)
-                self._files[event.migration] = file
-            file.write(json.dumps(encode(event.flat()), separators=(",", ":")) + "\n")
+            file, number = self._files.get(event.migration) or self._open(event.migration)
+            flat: dict[str, Any] = {**encode(event.flat()), "n": number}
+            file.write(json.dumps(flat, separators=(",", ":")) + "\n")
+            self._files[event.migration] = (file, number + 1)
             if event.kind == "outcome":
-                self._files.pop(event.migration).close()
+                self._files.pop(event.migration)[0].close()
+        return flat
+
+    def _open(self, migration_id: str) -> tuple[IO[str], int]:
+        """A recording to append to, and the number of lines in it; a line that a crash has torn is given its end."""
+        file = (self.recordings / f"{migration_id}.jsonl").open("a+", buffering=1)
+        file.seek(0)
+        before = file.read()
+        if before and not before.endswith("\n"):
+            file.write("\n")
+        return file, len(_lines(before))
 
     def recording(self, migration_id: str) -> Iterator[dict[str, Any]]:
-        """Its events so far, flat."""
+        """Its events so far, flat, in order; without a line that is just being written, or that a crash has torn."""
         path = self.recordings / f"{migration_id}.jsonl"
         if path.exists():
-            for line in path.read_text().splitlines():
-                yield json.loads(line)
+            for number, line in enumerate(_lines(path.read_text(errors="replace"))):
+                with contextlib.suppress(ValueError):
+                    yield {"n": number, **json.loads(line)}
 
     def close(self) -> None:
         """Close all files."""
         with self._lock:
-            for file in self._files.values():
+            for file, _ in self._files.values():
                 file.close()
             self._files.clear()
             self._db.close()
@@ -165,6 +179,10 @@ class Journal:
                 f"there is no migration {migration_id}", "`umsui migrations` lists them", code="unknown-migration"
             )
         return row[0]
+
+
+def _lines(text: str) -> list[str]:
+    return text.removesuffix("\n").split("\n") if text else []
 
 
 def _dump(value: Any) -> str:

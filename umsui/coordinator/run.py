@@ -50,11 +50,10 @@ class Run:
 
     def emit(self, kind: str, **data: Any) -> None:
         """Record an event and tell everyone."""
-        if kind == "step":
-            data = self._on_step(data)
-        event = Event(time.time(), self.id, kind, data)
-        self._journal.record(event)
-        self._bus.publish("event", encode(event.flat()))
+        with self._lock:  # listeners get them in the order in which they are recorded
+            if kind == "step":
+                data = self._on_step(data)
+            self._bus.publish("event", self._journal.record(Event(time.time(), self.id, kind, data)))
 
     def _on_step(self, data: dict[str, Any]) -> dict[str, Any]:
         """Keep the document and the clock up with a step that begins or ends."""
@@ -91,9 +90,10 @@ class Run:
         self.emit("step", step=step.value, state="started")
         try:
             yield
-        except UmsuiError as error:
-            error.step = error.step or step.value
-            self.emit("step", step=step.value, state="failed", note=error.message)
+        except Exception as error:
+            if isinstance(error, UmsuiError):
+                error.step = error.step or step.value
+            self.emit("step", step=step.value, state="failed", note=str(error))
             raise
         self.emit("step", step=step.value, state="done")
 

@@ -12,9 +12,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, StreamingResponse
+from starlette.exceptions import HTTPException
 
 from umsui import __version__
+from umsui.config import complaint
 from umsui.coordinator.client import ServiceDetail
 from umsui.coordinator.codec import encode
 from umsui.coordinator.workflow import Engine
@@ -55,10 +58,7 @@ def application(engine: Engine, shutdown: Callable[[], None]) -> FastAPI:
     api = FastAPI(title="umsui coordinator", version=__version__, lifespan=lifespan)
     started = time.time()
 
-    @api.exception_handler(UmsuiError)
-    async def tell(_: Request, error: UmsuiError) -> JSONResponse:
-        body = {"error": encode(error.failure()), "exit": error.exit.value}
-        return JSONResponse(body, STATUS.get(error.exit, 500))
+    _errors(api)
 
     @api.get("/v1/info")
     def info() -> dict[str, Any]:
@@ -84,6 +84,33 @@ def application(engine: Engine, shutdown: Callable[[], None]) -> FastAPI:
     _inventory(api, engine)
     _migrations(api, engine)
     return api
+
+
+def _errors(api: FastAPI) -> None:
+    """Every error has the one shape of docs/api.md, whoever raises it."""
+
+    def answer(error: UmsuiError, status: int) -> JSONResponse:
+        return JSONResponse({"error": encode(error.failure()), "exit": error.exit.value}, status)
+
+    @api.exception_handler(UmsuiError)
+    async def ours(_: Request, error: UmsuiError) -> JSONResponse:
+        return answer(error, STATUS.get(error.exit, 500))
+
+    @api.exception_handler(RequestValidationError)
+    async def malformed(_: Request, error: RequestValidationError) -> JSONResponse:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"][1:]) or "the body"
+        return answer(BadInput(f"`{key}` {complaint(first)}", "docs/api.md has the shapes", code="bad-request"), 400)
+
+    @api.exception_handler(HTTPException)
+    async def missing(request: Request, error: HTTPException) -> JSONResponse:
+        what = f"{request.method} {request.url.path}: {str(error.detail).lower()}"
+        return answer(BadInput(what, "docs/api.md lists the calls", code="unknown-call"), error.status_code)
+
+    @api.exception_handler(Exception)
+    async def fault(_: Request, error: Exception) -> JSONResponse:
+        words = f"a fault in the coordinator: {type(error).__name__}: {error}"
+        return answer(UmsuiError(words, "its log has the details; please report it", code="coordinator-fault"), 500)
 
 
 def _inventory(api: FastAPI, engine: Engine) -> None:
@@ -178,9 +205,9 @@ async def _events(engine: Engine, migration_id: str) -> AsyncIterator[str]:
     """The recording so far, then what comes, each event once, up to the outcome."""
     queue = engine.bus.open()
     try:
-        told = -1.0
+        told = -1  # the number of the last one
         for event in await asyncio.to_thread(lambda: list(engine.journal.recording(migration_id))):
-            told = event["t"]
+            told = event["n"]
             yield frame("event", event)
             if event["kind"] == "outcome":
                 return
@@ -193,7 +220,7 @@ async def _events(engine: Engine, migration_id: str) -> AsyncIterator[str]:
             if message is None:
                 return  # too slow: the caller connects again and gets the recording
             name, data = message
-            if name == "event" and data["migration"] == migration_id and data["t"] > told:
+            if name == "event" and data["migration"] == migration_id and data["n"] > told:
                 yield frame("event", data)
                 if data["kind"] == "outcome":
                     return

@@ -7,11 +7,12 @@ after a crash: nothing decided yet, so undo; decided, so finish forward. The dec
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dbos import DBOS, DBOSConfig, SetWorkflowID
@@ -24,7 +25,7 @@ from umsui.coordinator.journal import Decision, Journal
 from umsui.coordinator.prober import Address, Prober
 from umsui.coordinator.run import Run
 from umsui.decision import blockers, plan, resolve
-from umsui.errors import BadInput, Cancelled, Refused, UmsuiError, Unknown, Unreachable
+from umsui.errors import BadInput, Cancelled, Refused, UmsuiError, Unreachable
 from umsui.interface import APPROACHES
 from umsui.interface.probe import Probes
 from umsui.interface.protocol import End, Move, Order
@@ -42,6 +43,8 @@ from umsui.model import (
     Step,
     Strategy,
 )
+
+log = logging.getLogger(__name__)
 
 SETTLE = 0.3  # seconds of undisturbed probing before the switch
 AFTER = 0.5  # and after the first reply
@@ -252,9 +255,18 @@ def pre_migration(migration_id: str) -> Failure | None:
         time.sleep(SETTLE if run.prober else 0.0)
         with run.step(Step.ARM):
             move.arm()
-    except UmsuiError as error:
-        return error.failure(run.migration.step.value)
+    except Exception as error:  # whatever it is, what was touched must be undone
+        return failure_of(error, run)
     return None
+
+
+def failure_of(error: Exception, run: Run) -> Failure:
+    """What the journal and the operator get to know; what is not one of ours is a fault of umsui."""
+    if isinstance(error, UmsuiError):
+        return error.failure(run.migration.step.value)
+    log.error("migration %s, step %s", run.id, run.migration.step.value, exc_info=error)
+    words = f"a fault of umsui: {type(error).__name__}: {error}"
+    return Failure(run.migration.step.value, "fault", words, "the coordinator's log has the details; please report it")
 
 
 def _preparations(move: Move) -> list[tuple[Step, Callable[[], None]]]:
@@ -309,10 +321,10 @@ def migration_phase(migration_id: str) -> Failure | None:
         run.move.switch()
         run.check()
         run.check_downtime()
-    except UmsuiError as error:
-        return error.failure(run.migration.step.value)
-    run.emit("step", step=Step.COMMIT.value, state="started")
-    journal.decide(migration_id, Decision.COMMIT, "both ends have voted")
+        run.emit("step", step=Step.COMMIT.value, state="started")
+        journal.decide(migration_id, Decision.COMMIT, "both ends have voted")
+    except Exception as error:  # whatever it is, the service must go on
+        return None if journal.decision(migration_id) is Decision.COMMIT else failure_of(error, run)
     return None
 
 
@@ -320,6 +332,17 @@ def migration_phase(migration_id: str) -> Failure | None:
 def post_migration(migration_id: str) -> str:
     """The decision is to commit: bring it to its end, however often a node has to be asked."""
     run = _engine.run(migration_id)
+    outcome, failure = Outcome.COMMITTED, None
+    try:
+        _finish_forward(run)
+    except Exception as error:  # it was decided, and it cannot be done: somebody must look
+        outcome, failure = Outcome.UNKNOWN, failure_of(error, run)
+    run.conclude(outcome, failure)
+    _engine.forget(run)
+    return outcome.value
+
+
+def _finish_forward(run: Run) -> None:
     move = _engine.move(run)
     assert move is not None
     insist(run, move.commit)
@@ -334,9 +357,6 @@ def post_migration(migration_id: str) -> str:
         insist(run, move.finish)
     run.emit("step", step=Step.CLEAN_UP.value, state="done", seconds=0.0)
     time.sleep(AFTER if run.prober else 0.0)
-    run.conclude(Outcome.COMMITTED)
-    _engine.forget(run)
-    return Outcome.COMMITTED.value
 
 
 @DBOS.step()
@@ -345,15 +365,19 @@ def undo(migration_id: str, failure: Failure) -> str:
     run, journal = _engine.run(migration_id), _engine.journal
     journal.decide(migration_id, Decision.ABORT, failure.message)
     outcome = Outcome.ROLLED_BACK
-    move = _engine.move(run)
-    if move is None:
-        outcome = Outcome.REFUSED if failure.step == Step.VERIFY.value else Outcome.ROLLED_BACK
-    else:
-        run.log(f"undoing: {failure.message}", "warning")
-        try:
+    try:
+        move = _engine.move(run)
+        if move is None:
+            outcome = Outcome.REFUSED if failure.step == Step.VERIFY.value else Outcome.ROLLED_BACK
+        else:
+            run.log(f"undoing: {failure.message}", "warning")
             insist(run, move.rollback)
-        except Unknown as error:
-            outcome, failure = Outcome.UNKNOWN, error.failure(failure.step)
+    except Exception as error:  # it could not be undone: somebody must look
+        found = failure_of(error, run)
+        outcome, failure = (
+            Outcome.UNKNOWN,
+            replace(found, step=failure.step, message=f"{found.message} (undoing: {failure.message})"),
+        )
     if failure.code == Cancelled.code and outcome is not Outcome.UNKNOWN:
         outcome = Outcome.CANCELLED
     run.conclude(outcome, failure)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
@@ -14,7 +15,10 @@ from umsui.agent.framing import BadFrame, Reader, Writer
 from umsui.core.shipping import package
 from umsui.errors import CommandFailed, TimedOut, Unreachable
 
+START = 30.0  # seconds from the login to the agent's first word
 HEARTBEAT = 2.0  # seconds; the agent's lease is five of them
+
+log = logging.getLogger(__name__)
 
 OnEvent = Callable[[str, str, Mapping[str, Any]], None]
 """``on_event(kind, migration, data)``."""
@@ -38,10 +42,19 @@ class Session:
         self._stop = threading.Event()
         packed = package()
         self._stream: Stream = transport.open(packed.command(user))
-        self._stream.write(packed.data)
         self._writer = Writer(self._stream.write)
         self._reader = Reader(self._stream.read)
-        greeting = self._greeting()
+        alarm = threading.Timer(START, self._stream.close)
+        alarm.daemon = True
+        alarm.start()
+        try:
+            self._stream.write(packed.data)
+            greeting = self._greeting()
+        except BaseException:
+            self.close()
+            raise
+        finally:
+            alarm.cancel()
         self.pid = int(greeting["pid"])
         threading.Thread(target=self._listen, name=f"agent {where}", daemon=True).start()
         threading.Thread(target=self._beat, name=f"heartbeat {where}", daemon=True).start()
@@ -49,12 +62,11 @@ class Session:
     def _greeting(self) -> dict[str, Any]:
         try:
             message = self._reader.next()
-        except BadFrame as error:
+        except (BadFrame, OSError) as error:
             message = None
             self._gone = str(error)
         if message is None or message.get("event") != "hello":
             tail = getattr(self._stream, "stderr_tail", lambda: "")()
-            self._stream.close()
             raise Unreachable(
                 f"the agent does not start on {self.where}: {tail or self._gone or 'no answer'}",
                 "the login must be root, or be allowed `sudo -n python3`; python3 >= 3.9 must be installed",
@@ -71,11 +83,15 @@ class Session:
             number = self._number
             answer: Future[dict[str, Any]] = Future()
             self._waiting[number] = answer
-        self._writer.send({"id": number, "method": method, "params": params})
         try:
+            self._writer.send({"id": number, "method": method, "params": params})
             return answer.result(timeout)
-        except Late:
-            raise TimedOut(f"{self.where} did not answer {method} within {timeout:g} s") from None
+        except OSError as error:
+            if isinstance(error, Late):
+                raise TimedOut(f"{self.where} did not answer {method} within {timeout:g} s") from None
+            raise Unreachable(f"the agent on {self.where} is gone: {error}", code="agent-gone") from error
+        except BadFrame as error:
+            raise CommandFailed(f"{method} cannot be asked of {self.where}: {error}", code="too-long") from error
         finally:
             with self._lock:
                 self._waiting.pop(number, None)
@@ -85,30 +101,42 @@ class Session:
         while True:
             try:
                 message = self._reader.next()
+                if message is None:
+                    break
+                self._take(message)
             except (BadFrame, OSError, Unreachable) as error:
-                message, reason = None, str(error)
-            if message is None:
+                reason = str(error)
                 break
-            if "id" in message:
-                self._settle(message)
-            elif self._on_event is not None:
-                self._on_event(str(message["event"]), str(message.get("migration", "")), message.get("data", {}))
+            except (KeyError, TypeError, ValueError) as error:
+                reason = f"it does not keep to the protocol: {error!r}"
+                break
         with self._lock:
             self._gone = reason
             waiting, self._waiting = self._waiting, {}
         for answer in waiting.values():
             answer.set_exception(Unreachable(f"the agent on {self.where} is gone: {reason}", code="agent-gone"))
 
+    def _take(self, message: Mapping[str, Any]) -> None:
+        if "id" in message:
+            self._settle(message)
+        elif self._on_event is not None:
+            kind, migration, data = str(message["event"]), str(message.get("migration", "")), message.get("data", {})
+            try:
+                self._on_event(kind, migration, data)
+            except Exception:
+                log.exception("what %s tells could not be noted", self.where)  # the calls must get their answers
+
     def _settle(self, message: Mapping[str, Any]) -> None:
+        number, error, result = int(message["id"]), message.get("error"), message.get("result")
+        failed = AgentError(f"{self.where}: {error['message']}", error["fix"], code=error["code"]) if error else None
         with self._lock:
-            answer = self._waiting.pop(int(message["id"]), None)
+            answer = self._waiting.pop(number, None)
         if answer is None:
             return  # its caller has given up
-        if "error" in message:
-            error = message["error"]
-            answer.set_exception(AgentError(f"{self.where}: {error['message']}", error["fix"], code=error["code"]))
+        if failed is not None:
+            answer.set_exception(failed)
         else:
-            answer.set_result(message["result"])
+            answer.set_result(result or {})
 
     def _beat(self) -> None:
         while not self._stop.wait(HEARTBEAT):
