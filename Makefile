@@ -1,11 +1,12 @@
 # make setup   .venv with everything for development
 # make demo    the lab up and the console on it; without a terminal: one migration, its result as JSON
 # make test    all tests that this machine can run
+# make screenshots   pictures of a real migration, into screenshots/
 # make lint    style, types, layers
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup demo lab test lint format
+.PHONY: help setup demo lab test lint format screenshots
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -25,6 +26,9 @@ demo: lab
 test: setup
 	@.venv/bin/python scripts/prepare_lab.py --or-skip
 	@.venv/bin/pytest $(PYTEST_ARGS)
+
+screenshots: lab
+	@.venv/bin/python scripts/screenshots.py
 
 lint: setup
 	.venv/bin/ruff check .
