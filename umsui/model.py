@@ -89,6 +89,7 @@ class Step(StrEnum):
     RESTORE = "restore"
     COMMIT = "commit"
     FIRST_REPLY = "first-reply"
+    DRAIN = "drain"
     REMOVE_SOURCE = "remove-source"
     CLEAN_UP = "clean-up"
 
@@ -105,6 +106,7 @@ PHASE_OF: Mapping[Step, Phase] = {
     Step.RESTORE: Phase.MIGRATION,
     Step.COMMIT: Phase.MIGRATION,
     Step.FIRST_REPLY: Phase.POST,
+    Step.DRAIN: Phase.POST,
     Step.REMOVE_SOURCE: Phase.POST,
     Step.CLEAN_UP: Phase.POST,
 }

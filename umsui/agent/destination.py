@@ -84,7 +84,7 @@ class Destination:
     def _status(self, container: str) -> str:
         return run(["podman", "inspect", "--type", "container", "--format", "{{.State.Status}}", container]).strip()
 
-    def arm(self, descriptors: str) -> Dict[str, str]:
+    def arm(self, descriptors: str, lazy: bool = False) -> Dict[str, str]:
         """Start the restore and let it wait for the checkpoint: podman, conmon and the runtime are up and held."""
         state = self.folder.state()
         checkpoint = Path(state["bundle"]) / "checkpoint"
@@ -93,7 +93,8 @@ class Destination:
         checkpoint.symlink_to(self.folder.images)
         (self.folder.images / "inventory.img").touch()  # podman looks whether there is one before it begins
         (self.folder.images / "descriptors.json").write_text(descriptors)
-        relay.install(self.folder, CRIU_OPTIONS)
+        relay.install(self.folder, [*CRIU_OPTIONS, *(["lazy-pages"] if lazy else [])])
+        self.folder.note(lazy=lazy)
         log = self.folder.control / "restore.out"
         argv = ["podman", "container", "restore", "--file-locks", state["container"]]
         process = spawn(argv, log, environment(**relay.environment(self.folder)))
@@ -183,7 +184,9 @@ class Destination:
 
     def received(self) -> Dict[str, int]:
         """Bytes of memory that have arrived."""
-        return {"memory": sum(path.stat().st_size for path in self.folder.images.glob("pages-*.img"))}
+        lazily = self.folder.control / "arrived"
+        ahead = sum(path.stat().st_size for path in self.folder.images.glob("pages-*.img"))
+        return {"memory": ahead + (int(lazily.read_text() or 0) if lazily.exists() else 0)}
 
     # -- afterwards -------------------------------------------------------------------------------------------------
 

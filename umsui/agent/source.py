@@ -35,6 +35,7 @@ CRIU_OPTIONS = [
 ]
 PAGES_FD = 87  # where criu finds its connection to the page server; far above what the runtimes open
 SO_SNDBUFFORCE = 32  # Linux; past the limit that is set for users
+PIPE_LIMIT = 1 << 30  # bytes; fs.pipe-max-size while lazy pages are served
 BUFFER = 4 << 20  # bytes of pages that may be under way in the socket: CRIU need not wait for ssh at each step
 ROUNDS = 4  # live passes over the files at most
 SMALL = 16 << 20  # bytes; a live pass that moved less than this is the last one
@@ -143,7 +144,7 @@ class Source:
     def _shell(self) -> str:
         return shlex.join(self._ssh())
 
-    def arm(self, container: str, pid: int, runtime: str) -> Dict[str, Any]:
+    def arm(self, container: str, pid: int, runtime: str, lazy: bool = False) -> Dict[str, Any]:
         """Start all that ``switch`` needs and let it wait: dump, page stream, image stream, rsync, guard."""
         folder = self.folder
         if folder.state().get("abandoned"):
@@ -151,22 +152,36 @@ class Source:
         cgroup = Cgroup(pid)
         if cgroup.frozen():
             raise Trouble("paused", "the service is paused", "podman unpause it first")
-        folder.note(pid=pid, container=container, runtime=runtime)
+        folder.note(pid=pid, container=container, runtime=runtime, lazy=lazy)
         mine, theirs = socket.socketpair()
         mine.setsockopt(socket.SOL_SOCKET, SO_SNDBUFFORCE, BUFFER)
-        self.pages = self._stream(f"pages {self.rate:.0f}", stdin=theirs, stdout=theirs, stderr=subprocess.PIPE)
+        words = f"{'lazy' if lazy else 'pages'} {self.rate:.0f}"
+        self.pages = self._stream(words, stdin=theirs, stdout=theirs, stderr=subprocess.PIPE)
         theirs.close()
+        folder.note(pages=self.pages.pid)
         self.images = self._stream("images", stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         for root in self.roots:
             root.always = shared_maps(cgroup.pids(), root)
         self.warm = [sync.start(root, self._shell(), self._log(root), self.rate) for root in self.roots]
-        relay.install(folder, [*CRIU_OPTIONS, "page-server", f"ps-socket {PAGES_FD}"])
+        relay.install(folder, [*CRIU_OPTIONS, f"ps-socket {PAGES_FD}", *(self._lazily() if lazy else ["page-server"])])
         self._start_dump(container, runtime, mine)
         self._start_guard()
         assert self.images.stdout is not None
         if self.images.stdout.readline() != b"ready\n":
             raise Trouble("no-wire", "the destination does not take the checkpoint: " + self._words(self.images))
         return {"descriptors": descriptors(container, pid)}
+
+    def _lazily(self) -> List[str]:
+        """CRIU's options for post-copy: it keeps the pages and serves them; a script tells when all else is dumped."""
+        script = self.folder.control / "dumped"
+        script.write_text(f'#!/bin/sh\n[ "$CRTOOLS_SCRIPT_ACTION" != post-dump ] || : > {self._dumped}\n')
+        script.chmod(0o700)
+        raise_pipe_limit()
+        return ["lazy-pages", f"action-script {script}"]
+
+    @property
+    def _dumped(self) -> Path:
+        return self.folder.control / "dumped.flag"
 
     def _start_dump(self, container: str, runtime: str, pages: socket.socket) -> None:
         os.dup2(pages.fileno(), PAGES_FD, inheritable=True)
@@ -246,6 +261,8 @@ class Source:
             raise Trouble("abandoned", "the coordinator was silent for too long: the service was thawed and stays here")
 
     def _wait_dump(self, timeout: float) -> None:
+        if self.folder.state().get("lazy") and self._dumped_lazily(timeout):
+            return
         ended = self.relay.wait(timeout=timeout)
         if ended != "ended 0":
             raise Trouble(
@@ -255,6 +272,28 @@ class Source:
         if self.dump.wait(timeout=timeout):
             raise Trouble("not-dumped", (self.folder.control / "dump.out").read_text(errors="replace").strip()[-400:])
 
+    def _dumped_lazily(self, timeout: float) -> bool:
+        """Until all but the lazy pages is dumped; False when the dump has ended before."""
+        end = time.monotonic() + timeout
+        while not self._dumped.exists():
+            if self.dump.poll() is not None or time.monotonic() > end:
+                return False
+            time.sleep(0.001)
+        return True
+
+    def drained(self, within: float) -> Dict[str, bool]:
+        """Post-copy: until the last page has left. May run twice, and in another agent. Raises Trouble."""
+        if not wait_gone(self.folder.state()["dump"], within):
+            raise Trouble("timed-out", f"pages are still missing at the destination after {within:g} s")
+        log = self.folder.control / "work" / "dump.log"
+        if "Dumping finished successfully" not in log.read_text(errors="replace"):
+            raise Trouble(
+                "lost",
+                f"the link broke before all memory had arrived: the service is lost at its new place ({criu_words(log)})",
+                "the source still holds it as it was at the switch: look there before you decide; stop-copy has no such risk",
+            )
+        return {"drained": True}
+
     def _send_changed_files(self, timeout: float) -> float:
         began = time.monotonic()
         for root, process in zip(self.roots, self.warm):  # noqa: B905 - strict= needs Python 3.10
@@ -262,12 +301,11 @@ class Source:
         return time.monotonic() - began
 
     def _send_images(self, timeout: float) -> None:
-        """The checkpoint but for its pages, as a tar stream; ``complete`` is its last member."""
+        """The checkpoint as a tar stream, its memory apart (sent already, or to be fetched); ``complete`` comes last."""
         packed = io.BytesIO()
         with tarfile.open(fileobj=packed, mode="w") as archive:
             for path in sorted(self.folder.images.iterdir()):
-                if not path.name.startswith("pages-"):
-                    archive.add(path, path.name)
+                archive.add(path, path.name)
             archive.addfile(tarfile.TarInfo("complete"))
         stream = self.images
         assert stream.stdin is not None
@@ -351,6 +389,13 @@ class Source:
         self.folder.remove()
 
 
+def raise_pipe_limit() -> None:
+    """CRIU keeps lazy pages in pipes as large as they come; without CAP_SYS_RESOURCE the node's limit stops it."""
+    limit = Path("/proc/sys/fs/pipe-max-size")
+    if int(limit.read_text()) < PIPE_LIMIT:
+        limit.write_text(str(PIPE_LIMIT))
+
+
 def shared_maps(pids: List[int], root: sync.Root) -> "set[str]":
     """The files below ``root`` that processes have mapped shared and writable, relative to it."""
     inside = "/" if root.upper else root.name
@@ -417,6 +462,12 @@ def wait_for_kill(pid: int, timeout: float) -> None:
     raise Trouble("not-removed", f"podman did not end process {pid} within {timeout:g} s")
 
 
+def end_stream(pid: int) -> None:
+    """End the ssh of a stream, whichever agent started it."""
+    if alive(pid) and b"ssh" in Path(f"/proc/{pid}/cmdline").read_bytes():
+        os.kill(pid, signal.SIGKILL)
+
+
 def stop_dump(folder: Folder, state: Dict[str, Any]) -> None:
     """End a dump that has not begun; wait for one that has (killing CRIU inside a dump would harm the service)."""
     dump = state.get("dump")
@@ -426,6 +477,8 @@ def stop_dump(folder: Folder, state: Dict[str, Any]) -> None:
         handle = relay.Handle(folder, 5.0)
         if handle.state == "armed":
             handle.say("abort")
+        elif state.get("lazy"):
+            end_stream(state["pages"])  # CRIU gives up serving pages and lets the service go
         handle.close()
     except OSError:
         pass  # no relay (yet, or any more): the runtime ends by itself

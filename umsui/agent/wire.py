@@ -57,6 +57,49 @@ def pages(folder: Folder, rate: float) -> int:
     return server.wait()
 
 
+def lazy(folder: Folder, rate: float) -> int:
+    """Post-copy: CRIU's lazy-pages daemon, which fetches pages over this connection as the service touches them.
+
+    It reads the checkpoint, so it starts when that has arrived; the restore starts when the daemon listens.
+    """
+    while not (folder.images / "complete").exists():
+        if not folder.exists:
+            fail("this migration is over")
+        time.sleep(0.001)
+    bundle = folder.state()["bundle"]
+    criu = relay.real_criu(str(folder.control / "bin"))
+    mine, theirs = socket.socketpair()
+    number = theirs.fileno()
+    argv = [criu, "lazy-pages", "--images-dir", str(folder.images), "--work-dir", bundle, "-o", "lazy-pages.log", "-v2"]
+    daemon = subprocess.Popen(
+        [*argv, "--page-server", "--ps-socket", str(number)],
+        env=environment(CRIU_CONFIG_FILE="/dev/null"),
+        pass_fds=[number],
+    )
+    theirs.close()
+    threading.Thread(target=_count, args=(0, mine.fileno(), folder), daemon=True).start()
+    threading.Thread(target=_ask, args=(mine,), daemon=True).start()
+    return daemon.wait()
+
+
+def _ask(requests: socket.socket) -> None:
+    while request := requests.recv(CHUNK):
+        os.write(1, request)
+
+
+def _count(source: int, target: int, folder: Folder) -> None:
+    moved, told = 0, 0.0
+    while chunk := os.read(source, CHUNK):
+        view = memoryview(chunk)
+        while view:
+            view = view[os.write(target, view) :]
+        moved += len(chunk)
+        if time.monotonic() - told > 0.05:
+            told = time.monotonic()
+            (folder.control / "arrived").write_text(str(moved))
+    (folder.control / "arrived").write_text(str(moved))
+
+
 def _pump(source: int, target: int, rate: float) -> None:
     due = 0.0  # when the next chunk may come; time that nobody used is not saved up
     while chunk := os.read(source, CHUNK):
@@ -85,12 +128,23 @@ def images(folder: Folder) -> int:
                 file.write(source.read())
     if not (folder.images / "complete").exists():
         fail("the checkpoint ended early")
+    if folder.state().get("lazy"):
+        wait_for_socket(os.path.join(folder.state()["bundle"], "lazy-pages.socket"), 5.0)
     handle = relay.Handle(folder, 5.0)
     handle.say("start")
     handle.wait("started", timeout=5.0)
     sys.stdout.write("started\n")
     sys.stdout.flush()
     return 0
+
+
+def wait_for_socket(path: str, timeout: float) -> None:
+    """Until there is one at ``path``."""
+    end = time.monotonic() + timeout
+    while not os.path.exists(path):
+        if time.monotonic() > end:
+            fail(f"CRIU's lazy-pages daemon did not start within {timeout:g} s")
+        time.sleep(0.0005)
 
 
 def rsync(folder: Folder, words: List[str]) -> NoReturn:
@@ -109,6 +163,8 @@ def main(migration: str) -> int:
         fail("this migration is over")
     if words[:1] == ["pages"] and len(words) == 2:
         return pages(folder, float(words[1]))
+    if words[:1] == ["lazy"] and len(words) == 2:
+        return lazy(folder, float(words[1]))
     if words == ["images"]:
         return images(folder)
     if words == ["image"]:

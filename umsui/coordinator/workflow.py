@@ -353,6 +353,16 @@ def _finish_forward(run: Run) -> None:
             answered = run.prober.wait(REPLY)
         if not answered:
             run.log(f"the service has not answered at its new place within {REPLY:g} s", "error")
+    if run.migration.strategy is Strategy.POST_COPY:
+        try:
+            with run.step(Step.DRAIN):
+                insist(run, move.drain)
+        except UmsuiError as error:  # nothing may be removed now: what is left of the service is at the source
+            run.conclude(Outcome.UNKNOWN, error.failure(Step.DRAIN.value))
+            _engine.forget(run)
+            return Outcome.UNKNOWN.value
+    else:
+        run.emit("step", step=Step.DRAIN.value, state="skipped", seconds=0.0)
     with run.step(Step.REMOVE_SOURCE):
         insist(run, move.finish)
     run.emit("step", step=Step.CLEAN_UP.value, state="done", seconds=0.0)

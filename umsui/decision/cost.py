@@ -7,7 +7,7 @@ the history correct it, and their spread becomes the interval.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 
 from umsui.model import Approach, Estimate, Migration, Outcome, Strategy
@@ -57,11 +57,12 @@ def forecast(approach: Approach, strategy: Strategy, load: Load, history: Iterab
 
     Raises ValueError for a strategy that there is no model of.
     """
-    if strategy is not Strategy.STOP_COPY:
+    if strategy not in (Strategy.STOP_COPY, Strategy.POST_COPY):
         raise ValueError(f"no cost model of {strategy} yet")
     past = [m for m in history if m.approach is approach and m.strategy is strategy]
-    down = stop_copy_downtime(approach, load)
-    total = CREATION + ahead(load) + down + AFTERWARDS
+    whole = stop_copy_downtime(approach, load)
+    down = stop_copy_downtime(approach, replace(load, memory=0)) if strategy is Strategy.POST_COPY else whole
+    total = CREATION + ahead(load) + whole + AFTERWARDS
     return Forecast(
         downtime=_learned(down, past, "downtime", _measured_downtime),
         total=_learned(total, past, "total", lambda m: m.overhead.total or None),
@@ -75,6 +76,11 @@ def stop_copy_downtime(approach: Approach, load: Load) -> float:
     """
     pace = min(_bandwidth(load), WIRE_RATE, DUMP_RATE, RESTORE_RATE)
     return FIXED[approach] + 4 * load.rtt + PER_PROCESS * max(0, load.processes - 1) + load.memory / pace
+
+
+def window(load: Load) -> float:
+    """Seconds between the switch and the last page, when memory follows afterwards."""
+    return load.memory / min(_bandwidth(load), WIRE_RATE)
 
 
 def ahead(load: Load) -> float:

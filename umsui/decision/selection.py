@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from umsui.decision.cost import Load, forecast
+from umsui.decision.cost import Load, forecast, window
 from umsui.interface.facts import NodeFacts
 from umsui.model import (
     Approach,
@@ -27,6 +27,8 @@ ANNOTATION = "umsui.io/approach"
 
 Registry = Mapping[tuple[Approach, Strategy, str, str], Any]
 """What is built: (approach, strategy, source orchestrator, destination orchestrator) to its MoveFactory."""
+
+RISK = 0.1  # seconds of downtime that a strategy must save to be chosen although it has a window of risk
 
 _NEEDS: dict[Approach, tuple[tuple[Authority, ...], str]] = {
     Approach.ORCHESTRATOR: ((Authority.FULL,), "full control of both platforms"),
@@ -113,6 +115,10 @@ def judge(question: Question, registry: Registry, approach: Approach, strategy: 
         return Verdict(approach, strategy, feasible=False, reason=reason, fix=fix)
     cost = forecast(approach, strategy, question.load, question.history)
     words = f"{source.orchestrator} to {destination.orchestrator}, {_NEEDS[approach][1]}"
+    if strategy is Strategy.POST_COPY:
+        words += (
+            f"; until the last page has arrived (≈ {window(question.load):.1f} s) losing the source loses the service"
+        )
     return Verdict(approach, strategy, feasible=True, reason=words, downtime=cost.downtime, total=cost.total)
 
 
@@ -147,9 +153,11 @@ def _kernel_obstacle(question: Question, strategy: Strategy) -> tuple[str, str]:
 
 
 def _rank(verdict: Verdict) -> tuple[float, float]:
+    """The least downtime; a strategy with a window of risk must be worth it."""
     infinity = float("inf")
+    risk = RISK if verdict.strategy in (Strategy.POST_COPY, Strategy.HYBRID) else 0.0
     return (
-        verdict.downtime.mid if verdict.downtime else infinity,
+        verdict.downtime.mid + risk if verdict.downtime else infinity,
         verdict.total.mid if verdict.total else infinity,
     )
 

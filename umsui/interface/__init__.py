@@ -8,6 +8,7 @@ from umsui.model import Approach, Strategy
 
 APPROACHES: Mapping[tuple[Approach, Strategy, str, str], MoveFactory] = {
     (Approach.ORCHESTRATOR, Strategy.STOP_COPY, "podman", "podman"): OrchestratorLevel,
+    (Approach.ORCHESTRATOR, Strategy.POST_COPY, "podman", "podman"): OrchestratorLevel,
 }
 """What can be done: (approach, strategy, source orchestrator, destination orchestrator) -> how."""
 

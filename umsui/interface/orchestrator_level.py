@@ -18,7 +18,7 @@ from typing import Any
 from umsui.core.session import AgentError, Session
 from umsui.errors import Cancelled, Refused, UmsuiError, Unknown, Unreachable
 from umsui.interface.protocol import End, Order
-from umsui.model import Mount, Traffic
+from umsui.model import Mount, Strategy, Traffic
 
 LONG = 3600.0  # seconds: steps that move data while the service runs; cancelling ends them earlier
 SWITCH = 120.0  # seconds that the service may stand still before the migration gives up by itself
@@ -136,8 +136,10 @@ class OrchestratorLevel:
     def arm(self) -> None:
         """Checkpoint and restore started and waiting for their word; the page stream open."""
         facts = self._facts
-        armed = self._ask("source.arm", container=facts["container"], pid=facts["pid"], runtime=facts["runtime"])
-        self._ask("destination.arm", descriptors=armed["descriptors"])
+        armed = self._ask(
+            "source.arm", container=facts["container"], pid=facts["pid"], runtime=facts["runtime"], lazy=self._lazy
+        )
+        self._ask("destination.arm", descriptors=armed["descriptors"], lazy=self._lazy)
 
     # -- migration --------------------------------------------------------------------------------------------------
 
@@ -173,6 +175,22 @@ class OrchestratorLevel:
                 rate = (received - before) / (now - then)
                 self.order.emit("progress", what="memory", done=received, total=max(expected, received), rate=rate)
                 before, then = received, now
+
+    @property
+    def _lazy(self) -> bool:
+        return self.order.plan.strategy is Strategy.POST_COPY
+
+    def drain(self) -> None:
+        """Post-copy: until the last page has arrived; the source's loss would be the service's until then."""
+        if self._lazy:
+            done = threading.Event()
+            threading.Thread(target=self._watch_memory, args=(done,), daemon=True).start()
+            try:
+                self._ask("source.drained", LONG, within=LONG)
+            finally:
+                done.set()
+            received = self._ask("destination.received")["memory"]
+            self._traffic = replace(self._traffic, memory=received)
 
     def commit(self) -> None:
         """The decision is durable: open the destination's gate."""

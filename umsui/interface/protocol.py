@@ -69,6 +69,9 @@ class Move(Protocol):
     def rollback(self) -> None:
         """Thaw the source and remove what was reserved. Raises Unknown when that cannot be made sure."""
 
+    def drain(self) -> None:
+        """Wait until nothing is missing at the destination any more (post-copy); at once for other strategies."""
+
     def finish(self) -> None:
         """Remove the source and everything of this migration at both ends."""
 
