@@ -91,7 +91,7 @@ def load(path: Path | None = None) -> Config:
     try:
         config = Config(**{**data, "path": path})
     except ValidationError as error:
-        raise _bad(path, text, error.errors()[0]) from error
+        raise _bad(path, text, _first(error)) from error
     names = [cluster.name for cluster in config.clusters]
     for number, name in enumerate(names):
         if name in names[:number]:
@@ -120,6 +120,12 @@ def _read(path: Path) -> tuple[str, dict[str, Any]]:
 def overrides() -> dict[str, str]:
     """``UMSUI_COORDINATOR_POLL_IDLE=5`` and the like."""
     return {name.removeprefix(PREFIX).lower(): value for name, value in os.environ.items() if name.startswith(PREFIX)}
+
+
+def _first(error: ValidationError) -> Mapping[str, Any]:
+    """A key that is not known says more than the one that is therefore missing."""
+    found = error.errors()
+    return next((each for each in found if each["type"] == "extra_forbidden"), found[0])
 
 
 def _bad(path: Path | None, text: str, error: Mapping[str, Any]) -> BadInput:

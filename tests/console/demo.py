@@ -1,4 +1,4 @@
-"""The console on the fake coordinator in real time, to look at: ``python -m tests.console.demo [--speed N] [--ascii]``."""
+"""The console on the fake coordinator in real time: ``python -m tests.console.demo [--speed N] [--ascii]``."""
 
 from __future__ import annotations
 

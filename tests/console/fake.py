@@ -243,7 +243,7 @@ class FakeFeed:
 
     def fail(self, message: str = "restore: criu could not map 7f3a") -> None:
         """The running migration fails before its commit and is rolled back."""
-        migration = next(iter(self.known.values()))
+        migration = next(m for m in self.known.values() if m.outcome is None)
         document = {"outcome": "rolled-back", "overhead": {"total": 2.4},
                     "error": {"step": "restore", "code": "criu", "message": message,
                               "fix": "umsui doctor gcp-lab/gcp-1"}}  # fmt: skip

@@ -26,18 +26,24 @@ def spot(board: Board, key: str) -> Offset:
     return cards.region.offset + offset
 
 
+def middle(board: Board, cluster: str) -> Offset:
+    """A place on a column."""
+    region = board.columns[cluster].region
+    return Offset(region.x + region.width // 2, region.y + region.height // 2)
+
+
 async def drag(pilot: Pilot[None], board: Board, key: str, to: str, *, drop: bool = True) -> None:
     """Press on a card, move in steps, let go over a column."""
-    start, end = spot(board, key), board.columns[to].region.center
+    start, end = spot(board, key), middle(board, to)
     await pilot.mouse_down(offset=start)
-    await pilot.hover(offset=start + (1, 0))
+    await pilot.hover(offset=start + Offset(1, 0))
     assert not board.query(Ghost)
     for part in (0.2, 0.6, 1.0):
-        x = start.x + int((end[0] - start.x) * part)
-        y = start.y + int((end[1] - start.y) * part)
+        x = start.x + int((end.x - start.x) * part)
+        y = start.y + int((end.y - start.y) * part)
         await pilot.hover(offset=(x, y))
     if drop:
-        await pilot.mouse_up(offset=(int(end[0]), int(end[1])))
+        await pilot.mouse_up(offset=end)
 
 
 async def test_by_mouse_from_card_to_outcome(app: Console, feed: FakeFeed) -> None:
@@ -47,7 +53,7 @@ async def test_by_mouse_from_card_to_outcome(app: Console, feed: FakeFeed) -> No
         assert len(board.query(Ghost)) == 1
         await until(pilot, lambda: "drop: post-copy" in text_of(pilot), "the quick estimate")
         assert "120 ms down" in text_of(pilot)
-        await pilot.mouse_up(offset=board.columns["gcp-lab"].region.center)
+        await pilot.mouse_up(offset=middle(board, "gcp-lab"))
         await pilot.pause()
         assert not board.query(Ghost)
         assert not isinstance(app.screen, PlanScreen)
@@ -95,7 +101,7 @@ async def test_escape_puts_back(app: Console, feed: FakeFeed) -> None:
         await pilot.pause()
         assert not board.query(Ghost)
         assert app.mouse_captured is None
-        await pilot.mouse_up(offset=board.columns["gcp-lab"].region.center)
+        await pilot.mouse_up(offset=middle(board, "gcp-lab"))
         await pilot.press("m", "escape")
         assert not board.carry.busy
         assert app.screen is board
@@ -115,7 +121,7 @@ async def test_what_cannot_be_says_why(app: Console, feed: FakeFeed) -> None:
         board = await ready(pilot)
         await drag(pilot, board, "azure-lab/camera-hub", "gcp-lab", drop=False)
         assert "cannot: io_uring in use" in text_of(pilot)
-        await pilot.mouse_up(offset=board.columns["gcp-lab"].region.center)
+        await pilot.mouse_up(offset=middle(board, "gcp-lab"))
         await pilot.pause()
         assert app.screen is board
         assert feed.planned == []
@@ -139,7 +145,7 @@ async def test_over_a_tab_the_cloud_comes_in_front(app: Console) -> None:
         board = await ready(pilot)
         start = spot(board, "azure-lab/memhog")
         await pilot.mouse_down(offset=start)
-        await pilot.hover(offset=start + (4, 0))
+        await pilot.hover(offset=start + Offset(4, 0))
         await pilot.hover(offset=(15, 1))
         await until(pilot, lambda: "drop: post-copy" in text_of(pilot))
         assert "nginx" in text_of(pilot)

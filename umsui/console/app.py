@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 from collections.abc import Sequence
@@ -22,6 +23,7 @@ from umsui.console.messages import Heard, Listening, Lost, Told
 from umsui.console.world import LinkState, World
 from umsui.model import Migration, Outcome
 
+SCREENS = ("board", "plan", "migration", "migrations", "service", "help", "confirm")
 FRAME = 0.1
 """News is shown at most this often, in seconds; a quarter of that rate over SSH."""
 
@@ -41,7 +43,8 @@ class Console(App[None], inherit_bindings=False):
     """umsui's console."""
 
     TITLE = "umsui"
-    CSS_PATH = "app.tcss"
+    # All of them at once: Textual parses everything again when a screen brings its own later.
+    CSS_PATH = ["app.tcss", *(f"screens/{name}.tcss" for name in SCREENS)]  # noqa: RUF012  (Textual's type)
     BINDINGS = keymap.bindings("app")
     COMMANDS: ClassVar = {ActionCommands}
     ALLOW_SELECT = False
@@ -91,6 +94,8 @@ class Console(App[None], inherit_bindings=False):
         asyncio.get_running_loop().call_later(1.0, os._exit, 0)
 
     def _listen(self) -> None:
+        # What is loaded by now stays: the collector need not look at it again, and its pauses are seen on screen.
+        gc.freeze()
         ears = Ears(self.feed, self.clock, self.post_message, lambda: bool(self.world.running()))
         self.run_worker(ears.listen(), name="listen", exit_on_error=True)
         self.run_worker(ears.measure(), name="latency", exit_on_error=True)

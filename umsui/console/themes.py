@@ -6,7 +6,8 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from textual.theme import Theme
+from textual.color import Color, ColorParseError
+from textual.theme import BUILTIN_THEMES, Theme
 
 import umsui
 
@@ -43,17 +44,25 @@ def load(path: Path) -> Theme:
         data: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
         colors = dict(data["colors"])
         variables = {name: _resolved(value, colors) for name, value in DEFAULTS.items()}
+        if data.get("ansi"):
+            variables |= BUILTIN_THEMES["ansi-dark"].variables
         variables |= {str(key): str(value) for key, value in data.get("variables", {}).items()}
         return Theme(name=path.stem, dark=bool(data.get("dark", True)), ansi=bool(data.get("ansi", False)),
                      variables=variables, **colors)  # fmt: skip
-    except (OSError, tomllib.TOMLDecodeError, KeyError, TypeError) as error:
+    except (OSError, tomllib.TOMLDecodeError, KeyError, TypeError, ColorParseError) as error:
         raise ValueError(f"{path}: not a theme: {error}") from error
 
 
 def _resolved(value: str, colors: dict[str, Any]) -> str:
-    """``$primary 25%`` with the theme's own primary."""
-    name, _, rest = value.partition(" ")
-    return f"{colors[name[1:]]} {rest}".strip() if name.startswith("$") else value
+    """``$primary 25%``: the theme's own primary, so strong on its background."""
+    if not value.startswith("$"):
+        return value
+    name, _, percent = value.partition(" ")
+    color = Color.parse(str(colors[name[1:]]))
+    if not percent or color.ansi is not None:
+        return str(colors[name[1:]])
+    background = Color.parse(str(colors["background"]))
+    return background.blend(color, float(percent.rstrip("%")) / 100, 1.0).hex
 
 
 def load_all(folder: Path = FOLDER) -> list[Theme]:

@@ -138,8 +138,7 @@ def span(estimate: Estimate | None) -> str:
     dash = DASH.strip()
     if high < 1:
         return f"{low * 1000:.0f}{dash}{high * 1000:.0f} ms"
-    digits = 2 if high < 10 else 1
-    return f"{low:.{digits}f}{dash}{high:.{digits}f} s"
+    return f"{low:.1f}{dash}{high:.1f} s"
 
 
 def size(count: float) -> str:

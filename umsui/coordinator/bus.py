@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import AsyncIterator
 from typing import Any
 
 BACKLOG = 2000  # messages; a subscriber that is further behind is told to start over
@@ -14,12 +13,8 @@ Message = tuple[str, Any]
 """(name, data ready for JSON): ``cluster``, ``migration`` or ``event``."""
 
 
-class Lagging(Exception):
-    """The subscriber was too slow; it must fetch the state afresh."""
-
-
 class Bus:
-    """Publish from any thread; subscribe from the event loop."""
+    """Publish from any thread; listen in the event loop: ``None`` in a queue says that its listener was too slow."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
         self._loop = loop
@@ -51,16 +46,6 @@ class Bus:
                 self._queues.discard(queue)
             else:
                 queue.put_nowait(message)
-
-    async def subscribe(self) -> AsyncIterator[Message]:
-        """Everything from now on. Raises Lagging when the subscriber was too slow."""
-        queue = self.open()
-        try:
-            while (message := await queue.get()) is not None:
-                yield message
-            raise Lagging
-        finally:
-            self.close(queue)
 
     def open(self) -> asyncio.Queue[Message | None]:
         """A queue that is filled from now on."""

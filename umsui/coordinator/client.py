@@ -83,12 +83,13 @@ def _error(status: int, body: bytes) -> errors.UmsuiError:
     """The coordinator's error as the class that it was there."""
     try:
         document = json.loads(body)
-        found, code = document["error"], Exit(document["exit"])
+        found, code = dict(document["error"]), Exit(document["exit"])
+        message = str(found["message"])
     except (ValueError, KeyError, TypeError):
         return errors.UmsuiError(f"the coordinator answered {status}: {body[:200]!r}", code="coordinator-fault")
     classes = (errors.BadInput, errors.Refused, errors.Unreachable, errors.Cancelled, errors.Unknown)
     kind = next((each for each in classes if each.exit is code), errors.UmsuiError)
-    return kind(found["message"], found.get("fix", ""), step=found.get("step", ""), code=found.get("code", ""))
+    return kind(message, found.get("fix", ""), step=found.get("step", ""), code=found.get("code", ""))
 
 
 def _parsed(data: bytes) -> Any:

@@ -235,6 +235,8 @@ def migrate(migration_id: str) -> str:
 def pre_migration(migration_id: str) -> Failure | None:
     """Verify, connect, reserve, copy ahead, arm. Answers why not, if not."""
     run = _engine.run(migration_id)
+    if _engine.journal.decision(migration_id) is Decision.COMMIT:
+        return None  # decided, and then the machine went down so hard that DBOS has forgotten this step
     if not _engine.journal.touch(migration_id):
         return Failure(
             run.migration.step.value, "interrupted", "the coordinator ended before anything was decided", "try again"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from textual.app import ComposeResult
 from textual.containers import Vertical
-from textual.screen import ModalScreen
 
 from umsui.console import keymap
+from umsui.console.screens.dialog import Dialog
 from umsui.console.text import Line, wrap
 from umsui.console.widgets.canvas import Sheet
 from umsui.console.widgets.lines import KeyLine
@@ -24,7 +24,7 @@ class Question(Sheet):
         return [[(piece, "text")] for piece in wrap(self.text, width)]
 
 
-class Confirm(ModalScreen[bool]):
+class Confirm(Dialog[bool]):
     """Dismisses with the answer."""
 
     SCOPE = "confirm"

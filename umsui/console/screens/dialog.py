@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.segment import Segment
+from rich.style import Style
 from textual.containers import Vertical, VerticalScroll
-from textual.screen import ModalScreen
+from textual.screen import ModalScreen, Screen
 
 T = TypeVar("T")
 
@@ -13,8 +16,33 @@ FRAME = 6
 """Rows of border, padding, key line and the margin above it."""
 
 
+class Behind:
+    """The screen below as grey text: a line is one segment, where Textual's own dimming costs one a word."""
+
+    def __init__(self, screen: Screen[Any], style: Style) -> None:
+        self._lines = [Segment(strip.text, style) for strip in screen._compositor.render_strips()]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Rich's hook."""
+        for line in self._lines:
+            yield line
+            yield Segment.line()
+
+
 class Dialog(ModalScreen[T]):
-    """A modal screen with one ``.dialog`` and one VerticalScroll in it."""
+    """A modal screen with one ``.dialog`` in the middle of it."""
+
+    _behind: Behind | None = None
+
+    def render(self) -> RenderableType:
+        """What is behind the dialog, as it was when the dialog came."""
+        if self._behind is None:
+            stack = self.app.screen_stack
+            below = stack.index(self) - 1 if self in stack else -1
+            if below < 0:
+                return ""
+            self._behind = Behind(stack[below], self.rich_style)
+        return self._behind
 
     def fit(self) -> None:
         """Give the middle what the rest leaves; without this a long text would push the keys off the screen."""
@@ -23,13 +51,16 @@ class Dialog(ModalScreen[T]):
             for child in self.query_one(".dialog", Vertical).children
             if child.display and not isinstance(child, VerticalScroll) and "keys" not in child.classes
         )
-        middle = self.query_one(VerticalScroll)
+        middle = self.query_one(VerticalScroll) if self.query(VerticalScroll) else None
+        if middle is None:
+            return
         room = max(self.size.height - FRAME - below, 3)
         if middle.styles.max_height is None or middle.styles.max_height.value != room:
             middle.styles.max_height = room
 
     def on_resize(self) -> None:
         """The terminal has another size."""
+        self._behind = None
         self.call_after_refresh(self.fit)
 
     def action_page(self, way: int) -> None:

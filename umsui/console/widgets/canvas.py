@@ -6,27 +6,32 @@ by cell, and marks only the spans that differ: a clock's tick costs its last dig
 
 from __future__ import annotations
 
-from typing import ClassVar
+from functools import lru_cache
 
 from rich.segment import Segment
 from rich.style import Style
+from textual.app import App
 from textual.geometry import Region, Size
 from textual.strip import Strip
 from textual.widget import Widget
 
+from umsui.console.inks import palette
 from umsui.console.text import Line, changed_span, pad
 
-INKS = (
-    *("text", "dim", "faint", "name", "ok", "warn", "bad", "accent", "info", "title", "bar", "track", "badge", "key"),
-    *("selected", "drop", "deny", "outage", "label", "creation", "checkpoint", "transfer", "restoration", "wire"),
-)
-"""All inks; ``app.tcss`` gives each its colour and style."""
+
+@lru_cache(maxsize=4)
+def _palette(variables: tuple[tuple[str, str], ...]) -> dict[str, Style]:
+    return palette(dict(variables))
+
+
+def _palette_of(app: App[object]) -> dict[str, Style]:
+    """The theme's inks, made once a theme."""
+    return _palette(tuple(app.theme_variables.items()))
 
 
 class Canvas(Widget):
     """Paints ``paint(width, height)``; call ``repaint`` when something may have changed."""
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = {f"ink--{name}" for name in INKS}
     ALLOW_SELECT = False
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
@@ -73,13 +78,13 @@ class Canvas(Widget):
         return Strip([Segment(text, self.style_of(ink)) for text, ink in self._lines[y] if text], size.width)
 
     def style_of(self, inks: str) -> Style:
-        """The style of one or several inks; "selected", "drop" and the like only add to the first."""
+        """The style of one or several inks on this widget's background; the later ones add to the first."""
         style = self._styles_by_ink.get(inks)
         if style is None:
-            first, *others = inks.split() or [""]
-            style = self.get_component_rich_style(f"ink--{first}") if first else self.rich_style
-            for other in others:
-                style += self.get_component_rich_style(f"ink--{other}", partial=True)
+            known = _palette_of(self.app)
+            style = self.rich_style
+            for ink in inks.split():
+                style += known[ink]
             self._styles_by_ink[inks] = style
         return style
 

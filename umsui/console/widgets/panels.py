@@ -11,13 +11,14 @@ from umsui.console import words
 from umsui.console.record import Record, StepRun
 from umsui.console.text import Line, column, crop, fit, length, spread, wrap
 from umsui.console.widgets.canvas import Canvas
-from umsui.model import PHASE_OF, Approach, Estimate, Migration, Overhead, Phase, Step, Strategy
+from umsui.model import PHASE_OF, Approach, Estimate, Migration, Outcome, Overhead, Phase, Step, Strategy
 
 _STEP = {
     "pending": ("·", "faint"),
     "started": ("◐", "accent"),
     "done": ("✓", "ok"),
     "failed": ("✕", "bad"),
+    "stopped": ("■", "faint"),
     "skipped": ("»", "faint"),
 }
 SHARES = ("creation", "checkpoint", "transfer", "restoration")
@@ -36,9 +37,13 @@ class Moment:
     @property
     def overhead(self) -> Overhead:
         """The coordinator's sums when it is over, the steps' until then."""
-        if self.migration is not None and self.migration.outcome is not None and self.migration.overhead.total:
-            return self.migration.overhead
-        return self.record.overhead(self.now)
+        told = self.migration.overhead if self.migration is not None and self.over else Overhead()
+        return told if any(getattr(told, share) for share in SHARES) else self.record.overhead(self.now)
+
+    @property
+    def over(self) -> bool:
+        """Whether it has ended, in whatever way."""
+        return self.migration is not None and self.migration.outcome is not None
 
     def predicted(self, what: str) -> Estimate | None:
         """The plan's interval."""
@@ -116,6 +121,12 @@ def _facts(moment: Moment, width: int) -> list[Line]:
             [],
             *[[(" ⚠ " if i == 0 else "   ", "warn"), (p, "text")] for i, p in enumerate(wrap(text, width - 4))],
         ]
+    if migration.outcome in (Outcome.ROLLED_BACK, Outcome.CANCELLED, Outcome.REFUSED):
+        lines += [[], [(" ✓ ", "ok"), ("it runs where it was:", "text")]]
+        lines.append([("   ", ""), (words.place(migration.source), "name")])
+    elif migration.outcome is Outcome.UNKNOWN:
+        pieces = wrap("where it runs is not known: look at both ends with umsui services", width - 4)
+        lines += [[], *[[(" ? " if i == 0 else "   ", "bad"), (piece, "text")] for i, piece in enumerate(pieces)]]
     if migration.endpoint:
         lines += [[], [(" reached at ", "dim")], [(f" {migration.endpoint}", "name")]]
     if over and migration.bytes.wire:
@@ -135,12 +146,16 @@ def exposed(migration: Migration) -> bool:
 
 def _step(step: Step, moment: Moment, width: int) -> Line:
     run: StepRun = moment.record.step(step)
-    glyph, ink = _STEP.get(run.state, ("·", "faint"))
+    state = run.state
+    if state == "started" and moment.over:
+        failure = moment.migration.error if moment.migration else None
+        state = "failed" if failure is not None and failure.step == step else "stopped"
+    glyph, ink = _STEP.get(state, ("·", "faint"))
     seconds = run.seconds
-    if run.state == "started":
+    if state == "started":
         seconds = max(moment.now - run.began, 0.0)
-    name_ink = {"pending": "faint", "skipped": "faint", "failed": "bad"}.get(run.state, "text")
-    took = words.duration(seconds) if seconds is not None else "skipped" if run.state == "skipped" else ""
+    name_ink = {"pending": "faint", "skipped": "faint", "failed": "bad", "stopped": "faint"}.get(state, "text")
+    took = words.duration(seconds) if seconds is not None else "skipped" if state == "skipped" else ""
     head: Line = [(f" {glyph} ", ink), column(words.step(step), 13, name_ink), column(took, 8, name_ink, right=True)]
     room = width - 24
     return [*head, (" " + fit(run.note, room - 1), "dim")] if run.note and room > 6 else head
@@ -160,7 +175,7 @@ class OverheadPanel(Canvas):
         shares = [(name, float(getattr(cost, name))) for name in SHARES]
         predicted = moment.predicted("total")
         spent = sum(value for _, value in shares)
-        over = moment.migration is not None and moment.migration.outcome is not None
+        over = moment.over
         whole = max(spent, 1e-9) if over or predicted is None else max(spent, predicted.mid)
         legend = _legend(shares, width)
         compare = self._compare(moment, cost, width, over)
@@ -179,7 +194,8 @@ class OverheadPanel(Canvas):
         )
         for what, measured in values:
             predicted = moment.predicted(what)
-            settled = over or (what == "downtime" and moment.downtime is not None)
+            committed = over and moment.migration is not None and moment.migration.outcome is Outcome.COMMITTED
+            settled = committed or (what == "downtime" and moment.downtime is not None)
             rows.append(_comparison(what, predicted, measured, settled, width))
         return rows
 

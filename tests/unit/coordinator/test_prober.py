@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from umsui.coordinator import prober as prober_module
+from umsui.coordinator.prober import Address, Prober, ask
+
+
+class Server:
+    """Answers each connection at once, as long as ``open``; keeps silent otherwise, as a frozen service does."""
+
+    def __init__(self, answering: bool) -> None:
+        self.answering = answering
+        self.replies: list[float] = []
+        self.asked: list[bytes] = []
+        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.address = Address("127.0.0.1", self.socket.getsockname()[1], 80)
+        self.held: list[socket.socket] = []
+        self.lock = threading.Lock()
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self) -> None:
+        while True:
+            try:
+                caller, _ = self.socket.accept()
+            except OSError:
+                return
+            with caller if self.answering else caller.dup() as caller:
+                if not self.answering:
+                    self.held.append(caller.dup())
+                    continue
+                self.asked.append(caller.recv(100))
+                with self.lock:
+                    if self.answering:
+                        self.replies.append(time.time())
+                        caller.sendall(b"HTTP/1.0 200 OK\r\n\r\n")
+
+    def stop_answering(self) -> float:
+        with self.lock:
+            self.answering = False
+            return self.replies[-1]
+
+    def close(self) -> None:
+        self.socket.shutdown(socket.SHUT_RDWR)
+        self.socket.close()
+
+
+@pytest.fixture
+def ends() -> Iterator[tuple[Server, Server]]:
+    source, destination = Server(True), Server(False)
+    yield source, destination
+    source.close()
+    destination.close()
+
+
+def test_what_clients_notice_is_what_is_measured(ends: tuple[Server, Server]) -> None:
+    source, destination = ends
+    events: list[dict[str, Any]] = []
+    prober = Prober(
+        source.address, destination.address, 0.005, lambda kind, **data: events.append({"kind": kind, **data})
+    )
+    assert prober.start()
+    time.sleep(0.15)
+    destination.socket.listen(128)
+    prober.follow()
+    last = source.stop_answering()
+    time.sleep(0.12)
+    assert prober.down is not None
+    assert prober.downtime is None
+    assert prober.down == pytest.approx(time.time() - last, abs=0.025)
+    destination.answering = True
+    for held in destination.held:  # what hung there is refused, so that the client asks again
+        held.close()
+    assert prober.wait(2)
+    first = destination.replies[0]
+    prober.stop()
+    assert prober.downtime == pytest.approx(first - last, abs=0.025)
+    assert prober.down == prober.downtime
+    samples = [sample for event in events for sample in event["samples"]]
+    assert len(samples) > 10
+    assert samples == sorted(samples, key=lambda sample: sample[0])
+    assert {event["kind"] for event in events} == {"probe"}
+    assert events[-1]["downtime"] == prober.downtime
+    assert not [thread for thread in prober._threads if thread.is_alive()]
+
+
+def test_no_downtime_before_the_destination_has_replied(ends: tuple[Server, Server]) -> None:
+    source, destination = ends
+    prober = Prober(source.address, destination.address, 0.005, lambda kind, **data: None)
+    assert prober.start()
+    prober.follow()
+    time.sleep(0.05)
+    assert prober.downtime is None
+    assert not prober.wait(0.0)
+    prober.stop()
+
+
+@pytest.mark.parametrize("kind", ["silent", "refusing", "closing"])
+def test_a_service_that_does_not_answer_is_not_measured(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prober_module, "PATIENCE", 0.05)
+    monkeypatch.setattr(prober_module.ask, "__defaults__", (0.05,))
+    server = Server(False)
+    if kind == "refusing":
+        server.close()
+    elif kind == "closing":
+        threading.Thread(target=lambda: (time.sleep(0.1), [held.close() for held in server.held]), daemon=True).start()
+    prober = Prober(server.address, server.address, 0.005, lambda kind, **data: None)
+    began = time.monotonic()
+    assert not prober.start()
+    assert time.monotonic() - began < 1.0
+    assert prober.down is None
+    assert prober.downtime is None
+    assert not prober._threads
+    prober.stop()
+
+
+def test_redis_is_asked_in_its_own_words() -> None:
+    assert Address("h", 1, 6379).question == b"PING\r\n"
+    assert Address("h", 6379, 80).question.startswith(b"GET / HTTP/1.0")
+
+
+def test_ask_tells_how_long(ends: tuple[Server, Server]) -> None:
+    took = ask(ends[0].address)
+    assert took is not None
+    assert 0 < took < 0.5
+    assert ends[0].asked == [b"GET / HTTP/1.0\r\n\r\n"]

@@ -1,0 +1,345 @@
+"""The workflow with a scripted Move: what is called, what is decided, how it ends; DBOS is the real one."""
+
+from __future__ import annotations
+
+import copy
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from umsui.cli.follow import exit_of
+from umsui.config import Config
+from umsui.coordinator import workflow
+from umsui.coordinator.bus import Bus
+from umsui.coordinator.journal import Decision, Journal
+from umsui.coordinator.workflow import Engine
+from umsui.core.session import AgentError
+from umsui.errors import BadInput, HostKeyChanged, Refused, UmsuiError, Unknown, Unreachable
+from umsui.interface.protocol import Order
+from umsui.model import Approach, Exit, Finding, Migration, Outcome, Phase, Port, Step, Strategy
+
+from .world import SPEC, FakeInventory, Hands, Script, migration, plan_of, raising, request, waiting_for
+
+STEPS = ["connect", "reserve", "copy_ahead", "arm", "switch"]
+WHOLE = [*STEPS, "commit", "finish", "close"]
+KIND = (Approach.ORCHESTRATOR, Strategy.STOP_COPY, "podman", "podman")
+
+Act = Callable[[Order], None]
+
+
+@pytest.fixture(scope="module")
+def left(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Engine, Mapping[str, Script]]]:
+    """An engine that starts on what a coordinator left that was killed: at three moments, with DBOS's memory lost."""
+    folder = tmp_path_factory.mktemp("coordinator")
+    journal = Journal(folder)
+    scripts = {name: Script() for name in ("unborn", "touched", "decided")}
+    for name in scripts:
+        journal.add(replace(migration(name), service=f"azure-lab/{name}", started=time.time()), request())
+    for name in ("touched", "decided"):
+        journal.touch(name)
+        journal.planned(name, plan_of(request()), SPEC)
+    journal.decide("decided", Decision.COMMIT, "both ends have voted")
+    engine = Engine(Config(), journal, Bus())
+    engine.inventory = FakeInventory()  # type: ignore[assignment]
+    patch = pytest.MonkeyPatch()
+    patch.setattr(workflow, "APPROACHES", {KIND: lambda order: scripts[order.id](order)})
+    patch.setattr(workflow, "plan", lambda asked, known, probes, history: plan_of(asked))
+    engine.start(folder)
+    waiting_for(lambda: not engine.running(), 20)
+    patch.undo()
+    yield engine, scripts
+    engine.stop()
+    journal.close()
+
+
+def test_what_was_left_is_finished_or_undone(left: tuple[Engine, Mapping[str, Script]]) -> None:
+    engine, scripts = left
+    outcomes = {name: engine.journal.migration(name).outcome for name in scripts}
+    assert outcomes == {"unborn": Outcome.COMMITTED, "touched": Outcome.ROLLED_BACK, "decided": Outcome.COMMITTED}
+    assert scripts["unborn"].calls == WHOLE
+    assert scripts["touched"].calls == ["rollback", "close"]
+    assert scripts["decided"].calls == ["commit", "finish", "close"]
+    error = engine.journal.migration("touched").error
+    assert error is not None
+    assert error.code == "interrupted"
+    assert not engine.journal.running()
+
+
+class World:
+    def __init__(self, engine: Engine, patch: pytest.MonkeyPatch) -> None:
+        self.engine = engine
+        self.patch = patch
+        self.inventory = FakeInventory()
+        self.script = Script()
+        engine.inventory = self.inventory  # type: ignore[assignment]
+        patch.setattr(workflow, "APPROACHES", {KIND: self.make})
+        patch.setattr(workflow, "plan", lambda asked, known, probes, history: plan_of(asked))
+
+    def make(self, order: Order) -> Any:
+        return self.script(order)
+
+    def migrate(self, at: Mapping[str, Act] | None = None, **more: Any) -> Migration:
+        """One migration, to its end."""
+        self.script.at = at or {}
+        begun = self.engine.migrate(request(**more), "")
+        waiting_for(lambda: not self.engine.running(), 20)
+        return self.engine.journal.migration(begun.id)
+
+    def events(self, migration: Migration) -> list[dict[str, Any]]:
+        return list(self.engine.journal.recording(migration.id))
+
+
+@pytest.fixture
+def world(left: tuple[Engine, Any], monkeypatch: pytest.MonkeyPatch) -> World:
+    return World(left[0], monkeypatch)
+
+
+def test_committed(world: World) -> None:
+    done = world.migrate()
+    assert done.outcome is Outcome.COMMITTED
+    assert exit_of(done) is Exit.DONE
+    assert world.script.calls == WHOLE
+    assert world.engine.journal.decision(done.id) is Decision.COMMIT
+    assert (done.downtime_source, done.error, done.cancellable) == ("freeze", None, False)
+    assert done.downtime is not None
+    assert done.downtime >= 0.03
+    assert done.bytes.memory == 5
+    assert done.finished is not None
+    assert done.predicted == {"downtime": [0.1, 0.2, 0.3], "total": [1.0, 2.0, 3.0]}
+    assert done.overhead.total > 0
+    events = world.events(done)
+    assert [e["phase"] for e in events if e["kind"] == "phase"] == [Phase.PRE, Phase.MIGRATION, Phase.POST]
+    finished = [e["step"] for e in events if e["kind"] == "step" and e["state"] == "done"]
+    assert finished == [step.value for step in Step if step is not Step.FIRST_REPLY]
+    assert events[-1]["kind"] == "outcome"
+    assert events[-1]["result"]["outcome"] == "committed"
+    assert [e["t"] for e in events] == sorted(e["t"] for e in events)
+
+
+FAILURES = [
+    AgentError("it broke", "mend it", code="agent-said"),
+    Unreachable("gone", code="agent-gone"),
+    Refused("differs", code="not-identical"),
+    RuntimeError("a bug"),
+    OSError(28, "No space left on device"),
+]
+
+
+@pytest.mark.parametrize("error", FAILURES, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("step", STEPS)
+def test_a_failure_at_any_step_rolls_back_once(world: World, step: str, error: Exception) -> None:
+    done = world.migrate({step: raising(copy.copy(error))})
+    assert done.outcome is Outcome.ROLLED_BACK
+    assert exit_of(done) is Exit.ROLLED_BACK
+    assert world.script.calls == [*STEPS[: STEPS.index(step) + 1], "rollback", "close"]
+    assert world.engine.journal.decision(done.id) is Decision.ABORT
+    assert done.error is not None
+    assert done.error.code == (error.code if isinstance(error, UmsuiError) else "fault")
+    assert str(error) in done.error.message
+    assert done.error.step == {"copy_ahead": "copy-ahead", "switch": "transfer"}.get(step, step)
+    assert done.downtime is None
+    failed = [e for e in world.events(done) if e.get("state") == "failed"]
+    assert [e["step"] for e in failed] == ([done.error.step] if step != "switch" else [])
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_cancelled_at_any_step(world: World, step: str) -> None:
+    done = world.migrate({step: lambda order: world.engine.cancel(order.id) and None})
+    assert done.outcome is Outcome.CANCELLED
+    assert exit_of(done) is Exit.CANCELLED
+    assert world.script.calls == [*STEPS[: STEPS.index(step) + 1], "rollback", "close"]
+    assert world.engine.journal.decision(done.id) is Decision.ABORT
+
+
+@pytest.mark.parametrize("step", ["commit", "finish"])
+def test_too_late_to_cancel(world: World, step: str) -> None:
+    said: list[UmsuiError] = []
+
+    def cancel(order: Order) -> None:
+        try:
+            world.engine.cancel(order.id)
+        except UmsuiError as error:
+            said.append(error)
+
+    done = world.migrate({step: cancel})
+    assert done.outcome is Outcome.COMMITTED
+    assert [error.code for error in said] == ["too-late"]
+    with pytest.raises(UmsuiError, match="any more"):
+        world.engine.cancel(done.id)
+    with pytest.raises(BadInput):
+        world.engine.cancel("nobody")
+
+
+def test_a_downtime_budget_is_kept(world: World) -> None:
+    done = world.migrate({"switch": lambda order: time.sleep(0.08)}, max_downtime=0.05)
+    assert done.outcome is Outcome.ROLLED_BACK
+    assert done.error is not None
+    assert done.error.code == "downtime-budget"
+    assert world.script.calls == [*STEPS, "rollback", "close"]
+    world.script.calls.clear()
+    assert world.migrate(max_downtime=5.0).outcome is Outcome.COMMITTED
+
+
+def test_a_deadline_is_kept(world: World) -> None:
+    done = world.migrate({"reserve": lambda order: time.sleep(0.1)}, deadline=0.05)
+    assert done.outcome is Outcome.ROLLED_BACK
+    assert done.error is not None
+    assert done.error.code == "deadline"
+    assert "copy_ahead" not in world.script.calls
+
+
+@pytest.mark.parametrize("error", [Unknown("where is it?"), AgentError("no", code="x"), KeyError("a bug")], ids=repr)
+def test_what_cannot_be_undone_is_unknown(world: World, error: Exception) -> None:
+    done = world.migrate({"arm": raising(AgentError("first", code="first")), "rollback": raising(error)})
+    assert done.outcome is Outcome.UNKNOWN
+    assert exit_of(done) is Exit.UNKNOWN
+    assert world.script.calls == [*STEPS[:4], "rollback", "close"]
+    assert done.error is not None
+    assert done.error.step == "arm"
+    assert "first" in done.error.message
+    assert str(error) in done.error.message
+
+
+@pytest.mark.parametrize("step", ["commit", "finish"])
+@pytest.mark.parametrize("error", [AgentError("no", code="not-restored"), KeyError("a bug")], ids=repr)
+def test_what_cannot_be_finished_is_unknown_and_never_undone(world: World, step: str, error: Exception) -> None:
+    done = world.migrate({step: raising(error)})
+    assert done.outcome is Outcome.UNKNOWN
+    assert "rollback" not in world.script.calls
+    assert ("finish" in world.script.calls) is (step == "finish")
+    assert world.engine.journal.decision(done.id) is Decision.COMMIT
+
+
+@pytest.mark.parametrize(("step", "count"), [("commit", 2), ("rollback", 2), ("finish", 2)])
+def test_a_node_that_is_away_is_waited_for(
+    world: World, monkeypatch: pytest.MonkeyPatch, step: str, count: int
+) -> None:
+    naps: list[float] = []
+    monkeypatch.setattr(workflow, "time", Naps(naps))
+    at = {step: raising(Unreachable("away"), count)}
+    if step == "rollback":
+        at["arm"] = raising(AgentError("no", code="x"))
+    done = world.migrate(at)
+    assert done.outcome is (Outcome.ROLLED_BACK if step == "rollback" else Outcome.COMMITTED)
+    assert world.script.calls.count(step) == count + 1
+    assert [nap for nap in naps if nap] == [0.5, 1.0]
+
+
+class Naps:
+    """``time``, but nobody waits."""
+
+    time = staticmethod(time.time)
+
+    def __init__(self, naps: list[float]) -> None:
+        self.sleep = naps.append
+
+
+def test_refused_before_anything_is_touched(world: World) -> None:
+    finding = Finding("criu-version", False, True, "CRIU is too old", "it fails", "install 4.2", "gcp-lab/n1")
+    world.patch.setattr(workflow, "plan", lambda asked, *_: plan_of(asked, findings=(finding,)))
+    done = world.migrate()
+    assert done.outcome is Outcome.REFUSED
+    assert exit_of(done) is Exit.REFUSED
+    assert done.error is not None
+    assert (done.error.step, done.error.code, done.error.fix) == ("verify", "criu-version", "install 4.2")
+    assert world.script.calls == []
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(Unreachable("away"), Exit.UNREACHABLE), (HostKeyChanged("who?"), Exit.UNREACHABLE), (BadInput("no"), Exit.USAGE)],
+    ids=repr,
+)
+def test_no_plan_can_be_made(world: World, error: Exception, code: Exit) -> None:
+    def fail(*_: Any) -> Any:
+        raise error
+
+    world.patch.setattr(workflow, "plan", fail)
+    done = world.migrate()
+    assert done.outcome is Outcome.REFUSED
+    assert exit_of(done) is code
+    assert world.script.calls == []
+
+
+def test_one_service_moves_once_at_a_time(world: World) -> None:
+    held = threading.Event()
+    world.script.at = {"reserve": lambda order: held.wait(5) and None}
+    first = world.engine.migrate(request(), "")
+    with pytest.raises(BadInput) as caught:
+        world.engine.migrate(request(), "")
+    assert caught.value.code == "already-moving"
+    assert first.id in caught.value.fix
+    held.set()
+    waiting_for(lambda: not world.engine.running())
+
+
+def test_a_protected_cluster_wants_the_name(world: World) -> None:
+    world.inventory.protected = True
+    for confirm in ("", "yes", "azure-lab/memhog"):
+        with pytest.raises(BadInput) as caught:
+            world.engine.migrate(request(), confirm)
+        assert caught.value.code == "protected"
+    assert not world.engine.running()
+    world.engine.migrate(request(), "memhog")
+    waiting_for(lambda: not world.engine.running())
+
+
+def test_a_name_not_seen_yet_is_looked_for(world: World) -> None:
+    with pytest.raises(BadInput):
+        world.engine.migrate(replace(request(), service="azure-lab/other"), "")
+    assert world.inventory.refreshed == 1
+
+
+def test_downtime_is_what_a_client_saw(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = socket.create_server(("127.0.0.1", 0))
+    port = source.getsockname()[1]
+    destination = socket.socket()
+    destination.bind(("127.0.0.2", port))
+    seen: dict[str, float] = {}
+
+    def serve(server: socket.socket, key: str, first: bool) -> None:
+        while True:
+            try:
+                caller, _ = server.accept()
+            except OSError:
+                return
+            with caller:
+                caller.recv(100)
+                now = time.time()
+                caller.sendall(b"HTTP/1.0 200 OK\r\n\r\n")
+                seen[key] = seen.get(key, now) if first else now
+
+    threading.Thread(target=serve, args=(source, "last", False), daemon=True).start()
+
+    def freeze(order: Order) -> None:
+        source.shutdown(socket.SHUT_RDWR)
+        source.close()
+        time.sleep(0.1)
+
+    def open_gate(order: Order) -> None:
+        destination.listen(64)
+        threading.Thread(target=serve, args=(destination, "first", True), daemon=True).start()
+
+    spec = replace(SPEC, ports=(Port(port, 80),))
+
+    def end(place: Any) -> Any:
+        found = FakeInventory(spec).end(place)
+        hands: Any = Hands(spec)
+        hands.address = "127.0.0.1" if place.cluster == "azure-lab" else "127.0.0.2"
+        return replace(found, transport=hands)
+
+    monkeypatch.setattr(world.inventory, "end", end)
+    monkeypatch.setattr(workflow, "AFTER", 0.1)
+    done = world.migrate({"switch": freeze, "commit": open_gate})
+    destination.close()
+    assert done.outcome is Outcome.COMMITTED
+    assert done.downtime_source == "client"
+    assert done.downtime == pytest.approx(seen["first"] - seen["last"], abs=0.025)
+    probes = [event for event in world.events(done) if event["kind"] == "probe"]
+    assert probes[-1]["downtime"] == pytest.approx(done.downtime)
+    assert [event["step"] for event in world.events(done) if event.get("step") == "first-reply"]
