@@ -289,8 +289,8 @@ class Source:
         if "Dumping finished successfully" not in log.read_text(errors="replace"):
             raise Trouble(
                 "lost",
-                f"the link broke before all memory had arrived: the service is lost at its new place ({criu_words(log)})",
-                "the source still holds it as it was at the switch: look there before you decide; stop-copy has no such risk",
+                f"the link broke before all memory had arrived; the service is lost where it went: {criu_words(log)}",
+                "the source still holds it as it was at the switch: look there first; stop-copy has no such risk",
             )
         return {"drained": True}
 
@@ -301,7 +301,7 @@ class Source:
         return time.monotonic() - began
 
     def _send_images(self, timeout: float) -> None:
-        """The checkpoint as a tar stream, its memory apart (sent already, or to be fetched); ``complete`` comes last."""
+        """The checkpoint as a tar stream, without memory sent before or fetched later; ``complete`` is last."""
         packed = io.BytesIO()
         with tarfile.open(fileobj=packed, mode="w") as archive:
             for path in sorted(self.folder.images.iterdir()):

@@ -17,12 +17,14 @@ import sys
 import tarfile
 import threading
 import time
-from typing import List, NoReturn
+from pathlib import Path
+from typing import List, NoReturn, Optional
 
 from umsui.agent import relay
 from umsui.agent.host import Folder, environment
 
 CHUNK = 1 << 20
+NOTED_EACH = 0.05  # seconds between two notes of how much has arrived
 F_SETPIPE_SZ = 1031  # Linux; the fcntl module names it from Python 3.10 on
 SO_SNDBUFFORCE = 32  # Linux; past the limit that is set for users
 BUFFER = 4 << 20  # bytes that may be under way in a socket: fewer, larger steps cost less
@@ -77,7 +79,7 @@ def lazy(folder: Folder, rate: float) -> int:
         pass_fds=[number],
     )
     theirs.close()
-    threading.Thread(target=_count, args=(0, mine.fileno(), folder), daemon=True).start()
+    threading.Thread(target=_pump, args=(0, mine.fileno(), rate, folder.control / "arrived"), daemon=True).start()
     threading.Thread(target=_ask, args=(mine,), daemon=True).start()
     return daemon.wait()
 
@@ -87,30 +89,23 @@ def _ask(requests: socket.socket) -> None:
         os.write(1, request)
 
 
-def _count(source: int, target: int, folder: Folder) -> None:
-    moved, told = 0, 0.0
+def _pump(source: int, target: int, rate: float, arrived: Optional[Path] = None) -> None:
+    """Move bytes at ``rate`` per second at most (0: no limit); note in ``arrived`` how many there have been."""
+    due = told = 0.0  # when the next chunk may come: time that nobody used is not saved up
+    moved = 0
     while chunk := os.read(source, CHUNK):
         view = memoryview(chunk)
         while view:
             view = view[os.write(target, view) :]
         moved += len(chunk)
-        if time.monotonic() - told > 0.05:
-            told = time.monotonic()
-            (folder.control / "arrived").write_text(str(moved))
-    (folder.control / "arrived").write_text(str(moved))
-
-
-def _pump(source: int, target: int, rate: float) -> None:
-    due = 0.0  # when the next chunk may come; time that nobody used is not saved up
-    while chunk := os.read(source, CHUNK):
-        view = memoryview(chunk)
-        while view:
-            view = view[os.write(target, view) :]
+        now = time.monotonic()
+        if arrived is not None and now - told > NOTED_EACH:
+            told = now
+            arrived.write_text(str(moved))
         if rate:
-            now = time.monotonic()
             due = max(due, now) + len(chunk) / rate
             time.sleep(due - now)
-    socket.socket(fileno=target).shutdown(socket.SHUT_WR)  # the page server sees the end
+    socket.socket(fileno=target).shutdown(socket.SHUT_WR)  # the other side sees the end
 
 
 def images(folder: Folder) -> int:

@@ -36,6 +36,7 @@ class Lines:
 
     def __init__(self) -> None:
         self._began: float | None = None
+        self._narrate = Narrator()
 
     def __enter__(self) -> Self:
         return self
@@ -47,7 +48,7 @@ class Lines:
         """Print its line."""
         if self._began is None:
             self._began = event.t
-        text = words(event)
+        text = self._narrate(event)
         if text:
             output.say(f"{event.t - self._began:8.3f} s  {text}")
 
@@ -70,6 +71,7 @@ class Moving:
         )
         self._task = self._progress.add_task("starting", total=None, amount="")
         self._began: float | None = None
+        self._narrate = Narrator()
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -88,7 +90,7 @@ class Moving:
         elif event.kind == "step" and data.get("state") == "started":
             self._progress.update(self._task, description=str(data["step"]), total=None, completed=0, amount="")
         else:
-            text = words(event)
+            text = self._narrate(event)
             if text:
                 self._progress.console.print(f"{event.t - self._began:8.3f} s  {text}", markup=False, highlight=False)
 
@@ -98,6 +100,20 @@ class Moving:
         amount += f" at {output.size(rate)}/s" if rate else ""
         what = f"{data.get('what', '')}"
         self._progress.update(self._task, description=what, completed=done, total=total, amount=amount)
+
+
+class Narrator:
+    """Events in words; what a client sees is told once, not with each batch of its samples."""
+
+    def __init__(self) -> None:
+        self._seen = ""
+
+    def __call__(self, event: Event) -> str:
+        """What this event says; "" for those that only move a bar, or say again what was said."""
+        text = words(event)
+        if event.kind == "probe":
+            text, self._seen = ("" if text == self._seen else text), text or self._seen
+        return text
 
 
 def words(event: Event) -> str:

@@ -97,5 +97,5 @@ def test_what_did_not_commit_teaches_nothing() -> None:
 
 
 def test_no_model_of_the_others() -> None:
-    with pytest.raises(ValueError, match="post-copy"):
-        forecast(ORCHESTRATOR, Strategy.POST_COPY, Load(0))
+    with pytest.raises(ValueError, match="pre-copy"):
+        forecast(ORCHESTRATOR, Strategy.PRE_COPY, Load(0))
