@@ -2,11 +2,12 @@
 # make demo    the lab up and the console on it; without a terminal: one migration, its result as JSON
 # make test    all tests that this machine can run
 # make screenshots   pictures of a real migration, into screenshots/
+# make bench   downtime of ours beside podman's own checkpoint + copy + restore, which must be at least twice ours
 # make lint    style, types, layers
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup demo lab test lint format screenshots
+.PHONY: help setup demo lab test bench lint format screenshots
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -29,6 +30,9 @@ test: setup
 
 screenshots: lab
 	@.venv/bin/python scripts/screenshots.py
+
+bench: lab
+	@.venv/bin/umsui bench compare --sizes 64 --runs 3 --rate none --max-ratio 0.5 $(BENCH_ARGS)
 
 lint: setup
 	.venv/bin/ruff check .

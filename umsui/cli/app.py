@@ -46,6 +46,7 @@ SECTIONS: dict[str, dict[str, Entry]] = {
     },
     "Machinery": {
         "lab": Entry("lab", "lab", "Real hosts on this machine: three clusters to try it on."),
+        "bench": Entry("bench", "bench", "Measure downtime and overhead; ours beside podman's own way."),
         "coordinator": Entry("coordinator", "coordinator", "The process that runs migrations."),
         "info": Entry("info", "info", "Versions and every path used."),
     },

@@ -1,0 +1,106 @@
+"""The benchmarks themselves: which service is moved by which tool, how often; each yields a row a run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+
+from umsui.bench import service
+from umsui.bench.movers import Measured, Mover, Ours, PodmansOwn
+from umsui.bench.place import Place
+from umsui.bench.rows import Row
+from umsui.bench.service import Load
+from umsui.errors import UmsuiError
+from umsui.interface import APPROACHES
+from umsui.model import Approach, Outcome, Strategy
+
+ORCHESTRATOR = "podman"  # of the lab's hosts
+SOURCE, DESTINATION = "azure-1", "gcp-1"
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is to be measured: each load, ``runs`` times."""
+
+    loads: Sequence[Load]
+    runs: int
+
+
+def compare(place: Place, wanted: Wanted, report: Report) -> Iterator[Row]:
+    """Ours against podman's own checkpoint, copy and restore: in turn, each going first as often as the other."""
+    source, destination = place.host(SOURCE), place.host(DESTINATION)
+    movers: list[Mover] = [*_ours(place, Approach.ORCHESTRATOR), PodmansOwn(source, destination)]
+    return _measure("compare", place, wanted, movers, report)
+
+
+def overhead(place: Place, wanted: Wanted, report: Report) -> Iterator[Row]:
+    """Figure 4: size against approach, for every approach that is built."""
+    return _measure("overhead", place, wanted, _ours(place), report)
+
+
+def processes(place: Place, wanted: Wanted, report: Report) -> Iterator[Row]:
+    """Figure 6: number of processes against approach."""
+    return _measure("processes", place, wanted, _ours(place), report)
+
+
+def _ours(place: Place, only: Approach | None = None) -> list[Mover]:
+    """Every way of ours between two hosts of the lab."""
+    source, destination = place.host(SOURCE), place.host(DESTINATION)
+    found: list[tuple[Approach, Strategy]] = [
+        (approach, strategy)
+        for approach, strategy, *ends in APPROACHES
+        if ends == [ORCHESTRATOR, ORCHESTRATOR] and only in (None, approach)
+    ]
+    return [Ours(place.client, source, destination, *each) for each in found]
+
+
+def _measure(figure: str, place: Place, wanted: Wanted, movers: Sequence[Mover], report: Report) -> Iterator[Row]:
+    count, done = wanted.runs * len(wanted.loads) * len(movers), 0
+    for run in range(1, wanted.runs + 1):
+        for load in wanted.loads:
+            for mover in movers if run % 2 else reversed(movers):
+                done += 1
+                row, note = _once(figure, place, load, mover, run)
+                report(f"[{done}/{count}] {_words(row)}{f' ({note})' if note else ''}")
+                yield row
+
+
+def _once(figure: str, place: Place, load: Load, mover: Mover, run: int) -> tuple[Row, str]:
+    """One service started, moved, checked and removed."""
+    source, destination = place.host(SOURCE), place.host(DESTINATION)
+    whole = False
+    try:
+        before = service.start(source, load)
+        measured = mover.move()
+        whole = measured.outcome == Outcome.COMMITTED and service.intact(destination, before)
+    except UmsuiError as error:
+        measured = Measured(Outcome.REFUSED.value, note=error.message)
+    finally:
+        service.remove(source, destination)
+    if mover.tool == Ours.tool:
+        place.note_memory()
+    values = asdict(measured)
+    note = values.pop("note")
+    row = Row(
+        figure,
+        mover.tool,
+        mover.approach,
+        mover.strategy,
+        ORCHESTRATOR,
+        ORCHESTRATOR,
+        load.mib,
+        load.processes,
+        load.dirty,
+        run,
+        **values,
+        intact=whole,
+    )
+    return row, note
+
+
+def _words(row: Row) -> str:
+    size = f"{row.mib} MiB" + (f", {row.processes} processes" if row.processes > 1 else "")
+    down = "-" if row.downtime is None else f"{row.downtime:.3f} s"
+    state = "intact" if row.intact else "NOT INTACT"
+    return f"{row.tool} {row.approach} {row.strategy}, {size}: {row.outcome}, down {down}, {state}"

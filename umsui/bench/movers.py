@@ -1,0 +1,166 @@
+"""Two ways to move the service from one host to another, measured alike: ours, and podman's own in three commands."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Protocol
+
+from umsui.bench.service import NAME, PORT
+from umsui.bench.watcher import Watcher
+from umsui.coordinator.client import Client
+from umsui.coordinator.prober import Address
+from umsui.lab import LabError
+from umsui.lab import host as hosts
+from umsui.lab.topology import Host
+from umsui.model import Approach, Migration, MigrationRequest, Outcome, Step, Strategy
+
+REPLY = 30.0  # seconds for the first reply
+ARCHIVE = "/dev/shm/umsui-bench.tar"  # noqa: S108 -- of a lab host
+KEY, KNOWN = "/root/.ssh/umsui-bench", "/root/.ssh/umsui-bench-known"
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What one move cost, in seconds and bytes; ``note`` says why it failed, or where the time went."""
+
+    outcome: str
+    downtime: float | None = None
+    total: float | None = None
+    last_page: float | None = None
+    creation: float | None = None
+    checkpoint: float | None = None
+    transfer: float | None = None
+    restoration: float | None = None
+    wire_bytes: int | None = None
+    note: str = ""
+
+
+def watcher(source: Host, destination: Host) -> Watcher:
+    """A client of the service that is about to move."""
+    return Watcher(*(Address(host.address, PORT, PORT) for host in (source, destination)))
+
+
+class Mover(Protocol):
+    """One way to move."""
+
+    tool: str
+    approach: str
+    strategy: str
+
+    def move(self) -> Measured:
+        """Move the service that runs at the source."""
+
+
+class Ours:
+    """Through the coordinator, as ``umsui migrate`` does."""
+
+    tool = "umsui"
+
+    def __init__(self, client: Client, source: Host, destination: Host, approach: Approach, strategy: Strategy) -> None:
+        self.approach, self.strategy = approach.value, strategy.value
+        self._client, self._ends = client, (source, destination)
+        self._request = MigrationRequest(
+            f"{source.cluster}/{NAME}", destination.cluster, destination.name, approach=approach, strategy=strategy
+        )
+
+    def move(self) -> Measured:
+        """Raises UmsuiError for what the coordinator does not even start."""
+        self._client.refresh()
+        with watcher(*self._ends) as seen:
+            began = self._client.migrate(self._request)
+            took, last_page = self._follow(began)
+        ended = self._client.migration(began.id)
+        outcome = ended.outcome or Outcome.UNKNOWN
+        if outcome is not Outcome.COMMITTED:
+            why = f"{ended.error.step}: {ended.error.message}" if ended.error else ""
+            return Measured(outcome.value, note=why)
+        cost = ended.overhead
+        own = "-" if ended.downtime is None else f"{ended.downtime:.3f} s by its {ended.downtime_source}"
+        return Measured(
+            outcome.value,
+            seen.downtime,
+            cost.total,
+            last_page,
+            cost.creation,
+            cost.checkpoint,
+            cost.transfer,
+            cost.restoration,
+            ended.bytes.wire,
+            f"the coordinator says {own}; ms: {' '.join(f'{step} {spent * 1000:.0f}' for step, spent in took.items())}",
+        )
+
+    def _follow(self, began: Migration) -> tuple[dict[str, float], float | None]:
+        """Seconds by step, and from the start until all memory was over."""
+        took: dict[str, float] = {}
+        last_page: float | None = None
+        for event in self._client.events(began.id):
+            if event.kind != "step" or event.data.get("state") != "done":
+                continue
+            step = str(event.data["step"])
+            took[step] = float(event.data.get("seconds") or 0.0)
+            if step == Step.TRANSFER.value:
+                last_page = event.t - began.started
+        return took, last_page
+
+
+class PodmansOwn:
+    """``podman container checkpoint --export``, a copy over ssh, ``podman container restore --import``.
+
+    Set up as well as its user can: uncompressed, archives in memory at both ends, the cipher that we use, no waiting
+    between the commands.
+    """
+
+    tool = "podman"
+    approach = Approach.ORCHESTRATOR.value
+    strategy = Strategy.STOP_COPY.value
+
+    def __init__(self, source: Host, destination: Host) -> None:
+        self._source, self._destination = source, destination
+        self._admit()
+
+    def _admit(self) -> None:
+        """Let the source's root into the destination."""
+        lab = self._source.lab
+        for path, text in ((KEY, lab.identity.read_text()), (KNOWN, lab.known_hosts.read_text())):
+            hosts.run_in(self._source, ["sh", "-c", f"umask 077; cat >{path}"], stdin=text)
+
+    def move(self) -> Measured:
+        """Each command as soon as the one before has ended."""
+        try:
+            with watcher(self._source, self._destination) as seen:
+                return self._three_commands(seen)
+        except LabError as error:
+            return Measured(Outcome.UNKNOWN.value, note=error.message)
+
+    def _three_commands(self, seen: Watcher) -> Measured:
+        marks = [time.monotonic()]
+
+        def run(host: Host, *argv: str) -> str:
+            said = hosts.run_in(host, argv, timeout=300)
+            marks.append(time.monotonic())
+            return said
+
+        run(self._source, "podman", "container", "checkpoint", "--compress", "none", "--export", ARCHIVE, NAME)
+        run(self._source, "sh", "-c", self._copy())
+        run(self._destination, "podman", "container", "restore", "--import", ARCHIVE)
+        if not seen.wait(REPLY):
+            return Measured(Outcome.UNKNOWN.value, note=f"no reply at the destination within {REPLY:g} s")
+        sent = int(run(self._source, "sh", "-c", f"stat -c %s {ARCHIVE}; podman rm {NAME} >/dev/null; rm {ARCHIVE}"))
+        checkpoint, transfer, restoration = (later - sooner for sooner, later in pairwise(marks[:4]))
+        return Measured(
+            Outcome.COMMITTED.value,
+            seen.downtime,
+            marks[4] - marks[0],
+            marks[2] - marks[0],
+            0.0,
+            checkpoint,
+            transfer,
+            restoration,
+            sent,
+        )
+
+    def _copy(self) -> str:
+        options = f"-i {KEY} -o UserKnownHostsFile={KNOWN} -o BatchMode=yes -c aes128-gcm@openssh.com"
+        return f"ssh {options} root@{self._destination.address} 'cat >{ARCHIVE}' <{ARCHIVE}"

@@ -1,0 +1,73 @@
+"""The service that is moved: memhog, started for one run; and whether all of it has arrived."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from umsui.lab import LabError
+from umsui.lab import host as hosts
+from umsui.lab.topology import Host
+
+NAME = "memhog"
+IMAGE = "localhost/umsui/memhog:1"
+PORT = 8000
+READY = 60.0  # seconds that it may take to fill its memory
+CHECKSUM = 60.0  # seconds that a checksum may take
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """How large the service is: MiB in all, processes in all (one has children), MiB/s that it rewrites."""
+
+    mib: int
+    processes: int = 1
+    dirty: int = 0
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """What memhog is told."""
+        return (f"MIB={self.mib}", f"CHILDREN={self.processes - 1}", f"DIRTY={self.dirty}")
+
+
+def ask(host: Host, target: str = "/", timeout: float = 2.0) -> dict[str, Any]:
+    """What memhog at ``host`` answers. Raises OSError, ValueError or HTTPException when it does not."""
+    connection = http.client.HTTPConnection(host.address, PORT, timeout=timeout)
+    try:
+        connection.request("GET", target)
+        answer: dict[str, Any] = json.loads(connection.getresponse().read())
+        return answer
+    finally:
+        connection.close()
+
+
+def start(host: Host, load: Load) -> dict[str, Any]:
+    """Run it at ``host``; returns its first answer, which comes when its memory is full. Raises LabError."""
+    run = ["podman", "run", "-d", "--name", NAME, "--pull", "never", "-p", f"{PORT}:{PORT}", IMAGE, *load.arguments]
+    hosts.run_in(host, run)
+    until = time.monotonic() + READY
+    while time.monotonic() < until:
+        with contextlib.suppress(OSError, ValueError, http.client.HTTPException):
+            return ask(host)
+        time.sleep(0.02)
+    raise LabError(f"{NAME} does not answer at {host.name} within {READY:g} s", "Is this machine short of memory?")
+
+
+def intact(host: Host, before: dict[str, Any]) -> bool:
+    """Whether the service at ``host`` is the one that answered ``before``, with a counter and memory that went on."""
+    try:
+        now = ask(host)
+        whole = ask(host, "/checksum", CHECKSUM)
+    except (OSError, ValueError, http.client.HTTPException):
+        return False
+    return bool(now["nonce"] == before["nonce"] and now["count"] > before["count"] and whole["ok"])
+
+
+def remove(*where: Host) -> None:
+    """Leave no container at any of the hosts."""
+    for host in where:
+        hosts.run_in(host, ["sh", "-c", "podman rm -f -a -t 0 >/dev/null; rm -f /dev/shm/umsui-bench*"])

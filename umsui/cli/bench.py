@@ -1,0 +1,212 @@
+"""``umsui bench``: the paper's figures again, and ours beside podman's own way."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from umsui.cli import output
+from umsui.model import Exit
+
+if TYPE_CHECKING:
+    from umsui.bench import Document, Place, Row, Summary, Wanted
+    from umsui.bench.summary import Spread
+
+    Figure = Callable[[Place, Wanted, Callable[[str], None]], Iterator[Row]]
+
+
+class Numbers(click.ParamType[list[int]]):
+    """Numbers with commas between; ``1-8`` is all from 1 to 8."""
+
+    name = "numbers"
+
+    def __init__(self, low: int, high: int) -> None:
+        self._low, self._high = low, high
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[int]:
+        """Each once, in order."""
+        if isinstance(value, list):
+            return value
+        found: set[int] = set()
+        try:
+            for part in str(value).split(","):
+                first, dash, last = part.partition("-")
+                low, high = int(first), int(last if dash else first)
+                if not self._low <= low <= high <= self._high:
+                    self.fail(f"{part}: each must be from {self._low} to {self._high}", param, ctx)
+                found.update(range(low, high + 1))
+        except ValueError:
+            self.fail(f"{value!r} is no list of numbers; write it like 0,64,256 or 1-8,32", param, ctx)
+        return sorted(found)
+
+
+def _common(command: Callable[..., Any]) -> Callable[..., Any]:
+    """What all benchmarks can be told."""
+    for option in (
+        click.option("--json", "as_json", is_flag=True, help="One JSON document, a row a run."),
+        click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Write CSV, JSON and SVG there."),
+        click.option("--lab-instance", type=click.IntRange(0, 9), default=None, help="The lab to make for it.  [4]"),
+        click.option("--rate", default="1gbit", show_default=True, help="Of the links: 100mbit, 1gbit; or none."),
+        click.option("--runs", type=click.IntRange(1, 1000), default=5, show_default=True, help="Of each size."),
+    ):
+        command = option(command)
+    return command
+
+
+Command = Callable[..., Any]
+
+
+def _sizes(default: str) -> Callable[[Command], Command]:
+    return click.option("--sizes", type=Numbers(0, 65536), default=default, show_default=True, help="MiB of memory.")
+
+
+_dirty = click.option(
+    "--dirty", type=click.IntRange(0, 10000), default=0, show_default=True, help="MiB/s that the service rewrites."
+)
+
+
+@click.group()
+def bench() -> None:
+    """Measure: the paper's figures, and umsui beside podman's own checkpoint and restore.
+
+    Makes a lab and a coordinator of its own, beside those that run, and removes them at the end. Needs root on Linux.
+    Downtime is what a client saw that asks each 5 ms; every run checks that the service arrived with all its memory.
+
+    \b
+    Examples:
+      umsui bench compare --sizes 0,64,256 --runs 3 --rate none
+      umsui bench overhead --out docs
+    """
+
+
+@bench.command()
+@_sizes("64,256,1024")
+@_dirty
+@click.option("--max-ratio", type=float, help="Fail when a downtime is more than this share of podman's.")
+@_common
+def compare(sizes: list[int], dirty: int, max_ratio: float | None, **options: Any) -> Exit:
+    """Ours against `podman container checkpoint` + copy + `restore`, in turn, in one run."""
+    from umsui.bench import compare as figure  # noqa: PLC0415
+    from umsui.bench.service import Load  # noqa: PLC0415
+
+    return _run("compare", figure, [Load(size, dirty=dirty) for size in sizes], max_ratio=max_ratio, **options)
+
+
+@bench.command()
+@_sizes("0,4,16,64,128,256,512,1024")
+@_dirty
+@_common
+def overhead(sizes: list[int], dirty: int, **options: Any) -> Exit:
+    """What a migration costs by memory size, for each approach (the paper's Figure 4)."""
+    from umsui.bench import overhead as figure  # noqa: PLC0415
+    from umsui.bench.service import Load  # noqa: PLC0415
+
+    return _run("overhead", figure, [Load(size, dirty=dirty) for size in sizes], **options)
+
+
+@bench.command()
+@click.option(
+    "--processes", "counts", type=Numbers(1, 500), default="1-8,32", show_default=True, help="Of the service, in all."
+)
+@_common
+def processes(counts: list[int], **options: Any) -> Exit:
+    """What a migration costs by number of processes (the paper's Figure 6)."""
+    from umsui.bench import processes as figure  # noqa: PLC0415
+    from umsui.bench.service import Load  # noqa: PLC0415
+
+    return _run("processes", figure, [Load(0, processes=count) for count in counts], **options)
+
+
+def _terminated(number: int, frame: Any) -> None:  # noqa: ARG001
+    raise KeyboardInterrupt  # so that the lab goes down
+
+
+def _run(
+    name: str,
+    figure: Figure,
+    loads: list[Any],
+    *,
+    runs: int,
+    rate: str,
+    lab_instance: int | None,
+    out: Path | None,
+    as_json: bool,
+    max_ratio: float | None = None,
+) -> Exit:
+    from umsui import bench as bench_  # noqa: PLC0415
+
+    signal.signal(signal.SIGTERM, _terminated)
+    instance = bench_.DEFAULT_INSTANCE if lab_instance is None else lab_instance
+    with bench_.Place(instance, rate, output.say) as place:
+        rows = list(figure(place, bench_.Wanted(loads, runs), output.say))
+        document = bench_.Document(name, place.machine, rate, rows, place.coordinator())
+    written = bench_.write(document, out) if out is not None else []
+    for path in written:
+        output.say(f"wrote {path}")
+    if as_json:
+        output.document(document.plain())
+    else:
+        click.echo(describe(document))
+    return _verdict(bench_.summaries(document.rows), max_ratio)
+
+
+def _verdict(found: list[Summary], max_ratio: float | None) -> Exit:
+    """Whether all of it held."""
+    from umsui.bench import ratios  # noqa: PLC0415
+
+    failed = [each for each in found if not each.sound]
+    for each in failed:
+        output.say(f"{each.tool} at {each.mib} MiB: {each.runs - each.intact} of {each.runs} runs did not arrive whole")
+    # A limit holds only where there is something to compare.
+    compared = ratios(found)
+    above = [(each, ratio) for each, ratio in compared.items() if max_ratio is not None and ratio > max_ratio]
+    for each, ratio in above:
+        output.say(f"at {each.mib} MiB the downtime is {ratio:.2f} of podman's, more than {max_ratio:g}")
+    missing = max_ratio is not None and not compared
+    return Exit.ROLLED_BACK if failed or above or missing else Exit.DONE
+
+
+def describe(document: Document) -> str:
+    """The benchmark for people: medians, 95th percentiles, ratios, the paper's values."""
+    from umsui.bench import paper, ratios, summaries  # noqa: PLC0415
+
+    found = summaries(document.rows)
+    compared = ratios(found)
+    rows = [
+        (
+            str(each.mib),
+            str(each.processes),
+            each.tool,
+            f"{each.approach} {each.strategy}",
+            *_spread(each.downtime),
+            f"{compared[each]:.2f}" if each in compared else "",
+            *_spread(each.total),
+            output.size(each.wire.median) if each.wire else "-",
+            f"{each.intact}/{each.runs}",
+            _known(paper.total(each.approach, mib=each.mib, processes=each.processes)) if each.tool == "umsui" else "",
+        )
+        for each in found
+    ]
+    headers = ("MiB", "PROC", "TOOL", "HOW", "DOWN s", "p95", "RATIO", "TOTAL s", "p95", "WIRE", "INTACT", "PAPER s")
+    text = output.table(headers, rows, right=(0, 1, 4, 5, 6, 7, 8, 9, 10, 11))
+    machine, cost = document.machine, document.coordinator
+    used = cost.get("rss_bytes") or [0]
+    return (
+        f"{text}\n\nmedian and 95th percentile (nearest rank) · RATIO: downtime over podman's in this run\n"
+        f"PAPER: its total; {paper.HARDWARE}\n"
+        f"here: {machine.get('cores')} cores, {machine.get('cpu')}, links {document.rate}, {machine.get('date')}\n"
+        f"coordinator: up in {cost.get('start_seconds', 0.0):.2f} s, "
+        f"{output.size(used[-1])} after {len(used)} migrations"
+    )
+
+
+def _spread(value: Spread | None) -> tuple[str, str]:
+    return ("-", "-") if value is None else (f"{value.median:.3f}", f"{value.p95:.3f}")
+
+
+def _known(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f}"
