@@ -24,7 +24,7 @@ async def test_one_glance(app: Console) -> None:
         await ready(pilot)
         shown = text_of(pilot)
         for piece in ("AZURE", "GOOGLE CLOUD", "ON-PREM", "3 clouds · 3 clusters · 4 nodes · 8 services", "◆ protected",
-                      "◍ stale 41 s", "● up", "64 MiB", "cannot move: io_uring in use", "1 proc · 1 vol · :8000",
+                      "◍ stale 40 s", "● up", "64 MiB", "cannot move: io_uring in use", "1 proc · 1 vol · :8000",
                       "14 proc · :7000 :7001 +1", "‖ paused", "○ stopped", "image only", "coordinator ●"):  # fmt: skip
             assert piece in shown
 
@@ -221,7 +221,7 @@ async def test_ages_go_on_by_themselves(app: Console, clock: StillClock) -> None
         board = await ready(pilot)
         clock.now += 10
         board.tick()
-        await until(pilot, lambda: "◍ stale 51 s" in text_of(pilot))
+        await until(pilot, lambda: "◍ stale 50 s" in text_of(pilot))
         assert "16:00:10" in text_of(pilot)
 
 

@@ -40,7 +40,7 @@ async def test_live_from_first_step_to_report(app: Console, feed: FakeFeed) -> N
         assert "now 6 ms" in shown
         feed.play(2.03)
         await until(pilot, lambda: "27 ms" in text_of(pilot))
-        assert "down now" in text_of(pilot)
+        assert "no reply" in text_of(pilot)
         feed.play(2.5)
         await until(pilot, lambda: " 118 ms ─" in text_of(pilot))
         assert "losing azure-lab/azure-1 now" in text_of(pilot)

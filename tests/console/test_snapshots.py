@@ -63,7 +63,7 @@ async def migration(pilot: Pilot[None], feed: FakeFeed, upto: float | None = Non
     pilot.app.open_migration(started.id)  # type: ignore[attr-defined]
     await until(pilot, lambda: isinstance(pilot.app.screen, MigrationScreen))
     feed.play(upto)
-    await until(pilot, lambda: ("down now" if upto else "✓ committed") in text_of(pilot))
+    await until(pilot, lambda: ("no reply" if upto else "✓ committed") in text_of(pilot))
     await pilot.pause(0.4)
 
 

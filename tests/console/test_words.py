@@ -41,7 +41,7 @@ def test_parts_and_spans() -> None:
     assert words.part(0, 64 * 2**20) == "0 B of 64 MiB"
     assert words.span(Estimate(0.08, 0.12, 0.21)) == "80\u2013210 ms"
     assert words.span(Estimate(2.9, 3.4, 4.4)) == "2.9\u20134.4 s"
-    assert words.age(41.9) == "41 s"
+    assert words.age(41.9) == "40 s"
     assert words.age(7300) == "2 h"
 
 

@@ -8,10 +8,13 @@ import gc
 import os
 import signal
 from collections.abc import Sequence
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
+from rich.console import RenderableType
+from textual._compositor import ChopsUpdate
 from textual.app import App
 from textual.filter import LineFilter
+from textual.screen import Screen
 
 from umsui.console import keymap, themes, words
 from umsui.console.ascii import AsciiFilter
@@ -20,6 +23,7 @@ from umsui.console.commands import ActionCommands
 from umsui.console.ears import Ears
 from umsui.console.feed import Feed
 from umsui.console.messages import Heard, Listening, Lost, Told
+from umsui.console.tight import TightUpdate
 from umsui.console.world import LinkState, World
 from umsui.model import Migration, Outcome
 
@@ -74,6 +78,9 @@ class Console(App[None], inherit_bindings=False):
         """Textual's, and ASCII where it must be."""
         filters = super().get_line_filters()
         return [*filters, self._ascii] if self._ascii is not None else filters
+
+    def _display(self, screen: Screen[Any], renderable: RenderableType | None) -> None:
+        super()._display(screen, TightUpdate.of(renderable) if isinstance(renderable, ChopsUpdate) else renderable)
 
     async def on_mount(self) -> None:
         """The board's skeleton first; the coordinator is asked once that is painted."""
@@ -146,9 +153,9 @@ class Console(App[None], inherit_bindings=False):
     def _show(self) -> None:
         self._scheduled = False
         self._shown = self.clock.steady()
-        for screen in self.screen_stack:
-            if isinstance(screen, Watcher):
-                screen.world_changed()
+        # Only what is in front: a screen behind that changes has Textual send the one in front again, whole.
+        if isinstance(self.screen, Watcher):
+            self.screen.world_changed()
 
     def _announce(self, migration: Migration) -> None:
         """A toast at the end, unless its report is in view."""

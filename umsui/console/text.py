@@ -45,6 +45,17 @@ def pad(line: Line, width: int, ink: str = "") -> Line:
     return [*line, (" " * missing, ink)] if missing > 0 else crop(line, width)
 
 
+def merged(line: Line) -> Line:
+    """Neighbours of the same ink as one run: each run costs its escape sequence."""
+    out: Line = []
+    for text, ink in line:
+        if out and out[-1][1] == ink:
+            out[-1] = (out[-1][0] + text, ink)
+        elif text:
+            out.append((text, ink))
+    return out
+
+
 def spread(left: Line, right: Line, width: int) -> Line:
     """One to the left, one to the right; the left one gives way."""
     room = width - length(right)

@@ -123,11 +123,13 @@ def coarse(seconds: float) -> str:
 
 
 def age(seconds: float) -> str:
-    """A coarse age: ``41 s``, ``3 m``, ``2 h``, ``5 d``."""
+    """A coarse age: ``40 s``, ``3 m``, ``2 h``, ``5 d``."""
     for unit, length in (("d", 86400), ("h", 3600), ("m", 60)):
         if seconds >= length:
             return f"{int(seconds // length)} {unit}"
-    return f"{int(max(seconds, 0))} s"
+    # In steps: an age that ticks each second is sent each second.
+    whole = int(max(seconds, 0))
+    return f"{whole if whole < 10 else whole // 5 * 5} s"
 
 
 def span(estimate: Estimate | None) -> str:

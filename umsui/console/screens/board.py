@@ -84,8 +84,8 @@ class Board(Screen[None]):
         self.query_one(TopLine).repaint()
 
     def on_screen_resume(self) -> None:
-        """Back from another screen."""
-        self._repaint_lines()
+        """Back from another screen, under which nothing was painted."""
+        self.world_changed()
 
     def _repaint_lines(self) -> None:
         for line in (TopLine, ProviderTabs, StatusLine):

@@ -82,6 +82,10 @@ class MigrationScreen(Screen[None]):
         self._timer = self.set_interval(UPDATE, self._update)
         self._show()
 
+    def on_screen_resume(self) -> None:
+        """Back from a dialog."""
+        self._show()
+
     # Listening.
 
     async def _follow(self) -> None:
@@ -149,6 +153,8 @@ class MigrationScreen(Screen[None]):
         self._show()
 
     def _show(self) -> None:
+        if not self.is_current:
+            return
         if not self.record.expected:
             self.record.expected = self.world.fresh_record(self.migration_id).expected
         title = self.query_one(MoveTitle)
@@ -161,17 +167,18 @@ class MigrationScreen(Screen[None]):
         keys.repaint()
 
     def _titles(self) -> None:
-        """The reply time now, in the chart's corner."""
-        reply = next((reply for _, reply in reversed(self.record.samples[-400:]) if reply is not None), None)
-        said = f"now {words.duration(reply)}" if reply is not None and not self._over else ""
-        if self.record.outage is not None:
-            _, _, over = self.record.outage
-            migration = self.migration
-            by = "freeze to thaw" if migration and migration.downtime_source == "freeze" else "as a client saw it"
-            said = f"down {words.duration(self.record.downtime)}, {by}" if over else "down now"
+        """The outage's length on the chart's border, once it is known: a border that changes has its panel sent whole."""
+        outage, said = self.record.outage, ""
+        if outage is not None and outage[2]:
+            by = "from freeze to thaw" if self._by_freeze else "as a client saw it"
+            said = f"down {words.duration(self.record.downtime)}, {by}"
         panel = self.query_one("#latency")
         if panel.border_subtitle != said:
             panel.border_subtitle = said
+
+    @property
+    def _by_freeze(self) -> bool:
+        return self.migration is not None and self.migration.downtime_source == "freeze"
 
     def world_changed(self) -> None:
         """The board heard of a new state."""

@@ -177,6 +177,10 @@ class MigrationsScreen(Screen[None]):
         """Ask for those before our time."""
         self.action_refresh_now()
 
+    def on_screen_resume(self) -> None:
+        """Back from another screen."""
+        self.world_changed()
+
     def action_refresh_now(self) -> None:
         """Ask again."""
         self.run_worker(self._list(), group="list", exclusive=True)

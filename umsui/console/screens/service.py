@@ -178,6 +178,10 @@ class ServiceScreen(Screen[bool]):
         self.query_one(ServiceSheet).service = self.world.service(self.key)
         self.action_refresh_now()
 
+    def on_screen_resume(self) -> None:
+        """Back from another screen."""
+        self.world_changed()
+
     def action_refresh_now(self) -> None:
         """Ask again."""
         self.run_worker(self._ask(), group="detail", exclusive=True)

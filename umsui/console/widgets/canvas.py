@@ -16,7 +16,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from umsui.console.inks import palette
-from umsui.console.text import Line, changed_span, pad
+from umsui.console.text import Line, changed_span, merged, pad
 
 
 @lru_cache(maxsize=4)
@@ -64,7 +64,7 @@ class Canvas(Widget):
 
     def _compute(self, size: Size) -> None:
         width, height = size
-        lines = [pad(line, width) for line in self.paint(width, height)[:height]]
+        lines = [merged(pad(line, width)) for line in self.paint(width, height)[:height]]
         lines += [[(" " * width, "")] for _ in range(height - len(lines))]
         self._lines, self._painted = lines, size
 

@@ -66,8 +66,18 @@ class LatencyChart(Canvas):
             if blank is not None:
                 begin, end, label, ink = blank
                 cells[begin:end] = _mark(y, end - begin, plot_height, label, ink)
+            if y == 0 and (reply := _now(record)):
+                cells[-len(reply) :] = [(reply, "dim")]
             lines.append([*_axis(y, plot_height, low, high), *cells])
         return [*lines, _times(record, left, span, plot_width)]
+
+
+def _now(record: Record) -> str:
+    """The last reply's time while it runs, or that there is none."""
+    if record.result is not None or not record.samples:
+        return ""
+    reply = record.samples[-1][1]
+    return "  no reply" if reply is None else f"  now {words.duration(reply)}"
 
 
 def _columns(samples: Sequence[tuple[float, float | None]], left: float, span: float, count: int) -> list[float | None]:
