@@ -228,7 +228,8 @@ def edit_authorized_keys(home: Path, tag: str, line: str) -> None:
     path = Path(os.path.realpath(folder / "authorized_keys"))  # some keep it elsewhere, behind a link
     with locked(folder):
         before = path.read_text(errors="surrogateescape") if path.exists() else ""
-        kept = [text for text in before.split("\n") if text and not text.endswith(tag)]
+        lines = before.removesuffix("\n").split("\n") if before else []
+        kept = [text for text in lines if not text.endswith(tag)]
         after = "".join(f"{text}\n" for text in [*kept, *([line] if line else [])])
         if after != before:
             mode = path.stat().st_mode & 0o777 if path.exists() else 0o600

@@ -195,7 +195,7 @@ class Handle:
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.socket.settimeout(timeout)
         self.socket.connect(str(folder.relay))
-        self.state = self.socket.recv(64).decode()
+        self.state = self.socket.recv(64).decode() or "ended"
 
     def say(self, word: str) -> None:
         """Give it a word."""

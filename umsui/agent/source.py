@@ -440,7 +440,7 @@ def wait_for_relay(
     while time.monotonic() < end:
         try:
             return relay.Handle(folder, timeout)
-        except (FileNotFoundError, ConnectionRefusedError):
+        except (FileNotFoundError, ConnectionError):  # not there yet, or just ended
             if process.poll() is not None:
                 raise Trouble("not-armed", log.read_text(errors="replace").strip()[-600:] or "it ended") from None
             time.sleep(0.005)

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 import uvicorn
 
+from tests.waiting import waiting_for
 from umsui import errors
 from umsui.coordinator import bus as bus_module
 from umsui.coordinator import run as run_module
@@ -30,7 +31,7 @@ from umsui.coordinator.run import Run
 from umsui.coordinator.server import application
 from umsui.model import Cluster, Event, Exit, Migration, MigrationRequest, Plan
 
-from .world import SPEC, FakeInventory, migration, plan_of, request, waiting_for
+from .world import SPEC, FakeInventory, migration, plan_of, request
 
 DOCS = Path(__file__).parents[3] / "docs" / "api.md"
 

@@ -14,13 +14,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.waiting import waiting_for
 from umsui import locations
 from umsui.coordinator import client as client_module
 from umsui.coordinator.client import Client, ensure_running
 from umsui.errors import Unreachable
 from umsui.model import Exit
-
-from .world import waiting_for
 
 
 @pytest.fixture

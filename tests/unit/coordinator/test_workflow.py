@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.waiting import waiting_for
 from umsui.cli.follow import exit_of
 from umsui.config import Config
 from umsui.coordinator import workflow
@@ -23,7 +24,7 @@ from umsui.errors import BadInput, HostKeyChanged, Refused, UmsuiError, Unknown,
 from umsui.interface.protocol import Order
 from umsui.model import Approach, Exit, Finding, Migration, Outcome, Phase, Port, Step, Strategy
 
-from .world import SPEC, FakeInventory, Hands, Script, migration, plan_of, raising, request, waiting_for
+from .world import SPEC, FakeInventory, Hands, Script, migration, plan_of, raising, request
 
 STEPS = ["connect", "reserve", "copy_ahead", "arm", "switch"]
 WHOLE = [*STEPS, "commit", "finish", "close"]

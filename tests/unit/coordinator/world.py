@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -175,10 +174,3 @@ def raising(error: Exception, times: int = 1_000_000) -> Callable[[Order], None]
             raise error
 
     return act
-
-
-def waiting_for(condition: Callable[[], bool], within: float = 5.0) -> None:
-    end = time.monotonic() + within
-    while not condition():
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.005)

@@ -1,0 +1,276 @@
+"""The relay between a fake runtime (this test) and a fake criu, over the sockets that the real ones use."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.waiting import waiting_for
+from umsui.agent import relay
+from umsui.agent.host import Folder
+
+REPO = Path(__file__).parents[3]
+
+# Says what it was started with and was asked; holds a restore at its post-restore notification, like the real one.
+CRIU = """#!{python}
+import os, socket, sys, time
+base = {base!r}
+def note(words):
+    with open(base + "/criu.log", "a") as log: log.write(words + "\\n")
+note("argv " + " ".join(sys.argv[1:2]) + " config " + os.environ.get("CRIU_CONFIG_FILE", "-"))
+if sys.argv[1] != "swrk": sys.exit(7)
+rpc = socket.socket(fileno=int(sys.argv[2]))
+request = rpc.recv(1 << 20)
+note("request " + request.hex())
+if not request: sys.exit(3)
+if request[:2] == b"\\x08\\x02":
+    while os.path.exists(base + "/hold"): time.sleep(0.01)
+    rpc.send(b"..post-restore..")
+    answer = rpc.recv(1 << 20)
+    if not answer:
+        note("killed what was restored")
+        sys.exit(5)
+    note("answer " + answer.decode())
+read, write = os.pipe()
+os.write(write, b"descriptor")
+socket.send_fds(rpc, [b"success"], [read])
+note("end " + repr(rpc.recv(1 << 20)))
+"""
+
+DUMP, RESTORE, VERSION = b"\x08\x01dump", b"\x08\x02restore", b"\x08\x0cversion"
+
+
+class World:
+    def __init__(self, folder: Folder, base: Path) -> None:
+        self.folder = folder
+        self.base = base
+        (base / "bin").mkdir()
+        (base / "bin" / "criu").write_text(CRIU.format(python=sys.executable, base=str(base)))
+        (base / "bin" / "criu").chmod(0o755)
+        self.process: subprocess.Popen[str] | None = None
+
+    def start(self, request: bytes | None, *arguments: str) -> socket.socket:
+        runtime, child = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        runtime.settimeout(5)
+        words = f"""
+import sys
+from pathlib import Path
+from umsui.agent import host, relay
+host.CONTROL, host.IMAGES = Path({str(self.base / "run")!r}), Path({str(self.base / "shm")!r})
+relay.PATH = {str(self.base / "bin")!r}
+sys.exit(relay.main(host.Folder("abc123", "source"), sys.argv[1:]))
+"""
+        argv = [sys.executable, "-c", words, *(arguments or ("swrk", str(child.fileno())))]
+        self.process = subprocess.Popen(argv, pass_fds=[child.fileno()], cwd=REPO, stderr=subprocess.PIPE, text=True)
+        child.close()
+        if request is not None:
+            runtime.send(request)
+        return runtime
+
+    def handle(self) -> relay.Handle:
+        found: list[relay.Handle] = []
+
+        def connected() -> bool:
+            try:
+                found.append(relay.Handle(self.folder, 5.0))
+            except (FileNotFoundError, ConnectionRefusedError):
+                return False
+            return True
+
+        waiting_for(connected)
+        return found[0]
+
+    def ended(self) -> int:
+        assert self.process is not None
+        return self.process.wait(5)
+
+    def log(self) -> str:
+        path = self.base / "criu.log"
+        return path.read_text() if path.exists() else ""
+
+
+@pytest.fixture
+def world(folder: Folder, short: Path) -> Iterator[World]:
+    made = World(folder, short)
+    yield made
+    if made.process is not None:
+        made.process.kill()
+        made.process.communicate()
+
+
+def test_a_dump_is_held_until_it_is_started(world: World) -> None:
+    runtime = world.start(DUMP)
+    handle = world.handle()
+    assert handle.state == "armed"
+    waiting_for(lambda: "argv swrk" in world.log())  # criu is up already
+    for word in ("go", "status", "nonsense"):
+        handle.say(word)
+        assert handle.socket.recv(64) == b"armed"
+    assert "request" not in world.log()
+    handle.say("start")
+    assert handle.wait("started", timeout=5) == "started"
+    message, descriptors, _, _ = socket.recv_fds(runtime, 100, 4)
+    assert message == b"success"
+    assert os.read(descriptors[0], 20) == b"descriptor"
+    runtime.close()
+    assert handle.wait(timeout=5) == "ended 0"
+    assert world.ended() == 0
+    assert f"request {DUMP.hex()}" in world.log()
+    assert f"config {world.folder.control}/criu.conf" in world.log()
+
+
+def test_a_restore_is_held_at_the_gate_too(world: World) -> None:
+    runtime = world.start(RESTORE)
+    handle = world.handle()
+    handle.say("start")
+    assert handle.wait("gated", timeout=5) == "gated"
+    runtime.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        runtime.recv(100)
+    runtime.settimeout(5)
+    second = world.handle()  # another agent takes over
+    assert second.state == "gated"
+    handle.close()
+    second.say("go")
+    assert second.wait("open", timeout=5) == "open"
+    assert runtime.recv(100) == b"..post-restore.."
+    runtime.send(b"carry on")
+    assert runtime.recv(100) == b"success"
+    runtime.close()
+    assert second.wait(timeout=5) == "ended 0"
+    assert world.ended() == 0
+    assert "answer carry on" in world.log()
+
+
+def test_aborted_before_it_began(world: World) -> None:
+    runtime = world.start(DUMP)
+    handle = world.handle()
+    handle.say("abort")
+    assert handle.wait(timeout=5) == "ended"
+    assert world.ended() == 1
+    assert runtime.recv(100) == b""
+    waiting_for(lambda: "request \n" in world.log())  # criu saw nothing but the end
+
+
+def test_aborted_at_the_gate(world: World) -> None:
+    runtime = world.start(RESTORE)
+    handle = world.handle()
+    handle.say("start")
+    handle.wait("gated", timeout=5)
+    handle.say("abort")
+    assert world.ended() == 1
+    assert runtime.recv(100) == b""  # the runtime was never told that it is restored
+    waiting_for(lambda: "killed what was restored" in world.log())
+
+
+def test_aborted_in_the_middle_of_a_restore(world: World) -> None:
+    (world.base / "hold").touch()
+    runtime = world.start(RESTORE)
+    handle = world.handle()
+    handle.say("start")
+    handle.wait("started", timeout=5)
+    handle.say("abort")
+    handle.say("status")
+    assert handle.socket.recv(64) == b"started"
+    (world.base / "hold").unlink()
+    assert world.ended() == 1
+    assert runtime.recv(100) == b""
+    waiting_for(lambda: "killed what was restored" in world.log())
+
+
+def test_no_abort_once_it_is_open(world: World) -> None:
+    runtime = world.start(RESTORE)
+    handle = world.handle()
+    handle.say("start")
+    handle.wait("gated", timeout=5)
+    handle.say("go")
+    handle.wait("open", timeout=5)
+    handle.say("abort")
+    runtime.recv(100)
+    runtime.send(b"carry on")
+    assert runtime.recv(100) == b"success"
+    runtime.close()
+    assert handle.wait(timeout=5) == "ended 0"
+
+
+@pytest.mark.parametrize("state", ["armed", "gated"])
+def test_watchers_come_and_go_as_they_like(world: World, state: str) -> None:
+    runtime = world.start(RESTORE)
+    if state == "gated":
+        handle = world.handle()
+        handle.say("start")
+        handle.wait("gated", timeout=5)
+        handle.close()
+    for _ in range(10):
+        rude = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        waiting_for(world.folder.relay.exists)
+        rude.connect(str(world.folder.relay))
+        rude.send(b"status")
+        rude.close()  # before it has read anything
+    assert world.handle().state == state
+    runtime.close()
+    assert world.ended() != 0
+
+
+def test_a_runtime_that_goes_ends_it(world: World) -> None:
+    runtime = world.start(DUMP)
+    handle = world.handle()
+    runtime.close()
+    assert handle.wait(timeout=5).startswith("ended")
+    assert world.ended() != 0
+    assert "request \n" in world.log()
+
+
+def test_a_runtime_that_goes_while_the_gate_is_closed(world: World) -> None:
+    runtime = world.start(RESTORE)
+    handle = world.handle()
+    handle.say("start")
+    handle.wait("gated", timeout=5)
+    runtime.close()
+    assert handle.wait(timeout=5) == "ended 5"
+    assert "killed what was restored" in world.log()
+
+
+def test_other_questions_go_straight_on(world: World) -> None:
+    runtime = world.start(VERSION)
+    assert runtime.recv(100) == b"success"
+    assert f"request {VERSION.hex()}" in world.log()
+    assert not world.folder.relay.exists()
+    runtime.close()
+    assert world.ended() == 0
+
+
+def test_other_commands_too(world: World) -> None:
+    world.start(None, "--version")
+    assert world.ended() == 7
+    assert "argv --version config -" in world.log()
+
+
+def test_the_real_one_is_not_the_stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("a", "b", "c"):
+        (tmp_path / name).mkdir()
+    for name in ("b", "c"):
+        (tmp_path / name / "criu").write_text("")
+        (tmp_path / name / "criu").chmod(0o755)
+    monkeypatch.setattr(relay, "PATH", ":".join(str(tmp_path / name) for name in "abc"))
+    assert relay.real_criu("/nowhere") == str(tmp_path / "b" / "criu")
+    assert relay.real_criu(str(tmp_path / "b")) == str(tmp_path / "c" / "criu")
+    monkeypatch.setattr(relay, "PATH", str(tmp_path / "a"))
+    with pytest.raises(SystemExit, match="criu is not installed"):
+        relay.real_criu("/nowhere")
+
+
+def test_installed_for_the_runtime_to_find(folder: Folder) -> None:
+    relay.install(folder, ["tcp-close", "file-locks"])
+    relay.install(folder, ["tcp-close", "file-locks"])
+    binary = folder.control / "bin" / "criu"
+    assert binary.stat().st_mode & 0o777 == 0o700
+    assert f"{folder.agent} relay abc123 source" in binary.read_text()
+    assert (folder.control / "criu.conf").read_text() == "tcp-close\nfile-locks\n"
+    assert relay.environment(folder)["PATH"].startswith(str(binary.parent))
