@@ -17,6 +17,7 @@ from umsui.lab.topology import Host
 from umsui.model import Approach, Migration, MigrationRequest, Outcome, Step, Strategy
 
 REPLY = 30.0  # seconds for the first reply
+LAST_PAGE = (Step.TRANSFER.value, Step.DRAIN.value)  # when the later of these has ended, all memory is over
 ARCHIVE = "/dev/shm/umsui-bench.tar"  # noqa: S108 -- of a lab host
 KEY, KNOWN = "/root/.ssh/umsui-bench", "/root/.ssh/umsui-bench-known"
 
@@ -100,7 +101,7 @@ class Ours:
                 continue
             step = str(event.data["step"])
             took[step] = float(event.data.get("seconds") or 0.0)
-            if step == Step.TRANSFER.value:
+            if step in LAST_PAGE:
                 last_page = event.t - began.started
         return took, last_page
 

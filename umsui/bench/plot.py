@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from xml.sax.saxutils import escape
 
 WIDTH, HEIGHT = 760, 330  # of a panel
-LEFT, RIGHT, TOP, BOTTOM = 70, 20, 46, 62  # margins
+LEFT, RIGHT, TOP, BOTTOM = 70, 20, 46, 68  # margins
 COLOURS = ("#0b6bcb", "#d1622b", "#3a8f5c", "#8250b0", "#8a8a00", "#777777")
+LEGEND = 3  # names in a line
 INK, GRID = "#222222", "#dddddd"
 LOGARITHMIC = 30.0  # the largest value over the smallest from which on the scale is logarithmic
 
@@ -73,12 +74,13 @@ class _Frame:
         return (WIDTH - LEFT - RIGHT) / max(1, len(self.places))
 
 
-def _scale(series: Iterable[Series]) -> _Scale:
+def _scale(series: Iterable[Series], *, bars: bool) -> _Scale:
+    """The length of a bar must mean something: bars are linear."""
     every = [value for each in series for value in (*each.values.values(), *(each.high or {}).values()) if value > 0]
     if not every:
         return _Scale(0.0, 1.0)
     low, high = min(every), max(every)
-    if high / low < LOGARITHMIC:
+    if bars or high / low < LOGARITHMIC:
         return _Scale(0.0, high * 1.08)
     return _Scale(10.0 ** math.floor(math.log10(low)), 10.0 ** math.ceil(math.log10(high)))
 
@@ -110,7 +112,7 @@ def _line(x1: float, y1: float, x2: float, y2: float, colour: str) -> str:
 
 def _panel(panel: Panel) -> Iterable[str]:
     places = sorted({place for each in panel.series for place in each.values})
-    scale, slot = _scale(panel.series), (WIDTH - LEFT - RIGHT) / max(1, len(places))
+    scale, slot = _scale(panel.series, bars=panel.bars), (WIDTH - LEFT - RIGHT) / max(1, len(places))
     yield _text(LEFT, 18, panel.title, size=13)
     for tick in scale.ticks():
         yield _line(LEFT, scale.y(tick), WIDTH - RIGHT, scale.y(tick), GRID)
@@ -123,8 +125,9 @@ def _panel(panel: Panel) -> Iterable[str]:
     for number, each in enumerate(panel.series):
         colour = COLOURS[number % len(COLOURS)]
         yield from draw(each, _Frame(number, len(panel.series), places, scale, colour))
-        yield f'<rect x="{LEFT + number * 230}" y="{HEIGHT - 20}" width="11" height="11" {_paint(each, colour)}/>'
-        yield _text(LEFT + number * 230 + 17, HEIGHT - 10, each.name, size=11)
+        left, top = LEFT + number % LEGEND * 230, HEIGHT - 28 + number // LEGEND * 15
+        yield f'<rect x="{left}" y="{top}" width="11" height="11" {_paint(each, colour)}/>'
+        yield _text(left + 17, top + 10, each.name, size=11)
 
 
 def _paint(each: Series, colour: str) -> str:
