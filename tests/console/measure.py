@@ -45,9 +45,9 @@ def main() -> None:
     terminal.until(lambda text: "is protected" in text)
     terminal.send("nginx\r")
     terminal.until(lambda text: "what a client sees" in text)
-    terminal.settle(0.1)
+    terminal.read(0.7)
     print(
-        f"migration screen        {terminal.read(5.0) / 5 / 1024:.1f} KB/s at 4 updates/s (whole migration at half speed)"
+        f"migration screen        {terminal.read(6.5) / 6.5 / 1024:.1f} KB/s at 4 updates/s, outage and report with it"
     )
     terminal.close()
 

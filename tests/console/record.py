@@ -17,7 +17,7 @@ def result() -> dict[str, Any]:
         "id": ID, "service": "azure-lab/memhog", "source": {"cluster": "azure-lab", "node": "azure-1"},
         "destination": {"cluster": "gcp-lab", "node": "gcp-1"}, "approach": "orchestrator", "strategy": "post-copy",
         "reason": "full control at both ends", "outcome": "committed", "downtime": 0.118, "downtime_source": "client",
-        "overhead": {"creation": 0.332, "checkpoint": 0.035, "transfer": 2.04, "restoration": 0.087, "total": 3.41},
+        "overhead": {"creation": 0.332, "checkpoint": 0.035, "transfer": 2.06, "restoration": 0.087, "total": 3.41},
         "predicted": {"downtime": [0.08, 0.12, 0.21], "total": [2.9, 3.4, 4.4]},
         "bytes": {"memory": 64 * MIB, "rootfs": 3 * MIB, "volumes": 128 * MIB, "image": 0, "wire": 201 * MIB},
         "processes": 1, "endpoint": "10.77.0.12:8000", "error": None,
@@ -57,20 +57,21 @@ def events() -> list[dict[str, Any]]:
     add(1.96, "phase", phase="migration")
     step("freeze", 1.962, 0.011)
     step("checkpoint", 1.973, 0.024)
-    add(1.974, "step", step="transfer", state="started")
+    step("transfer", 1.974, 0.02, "1.1 MiB")
     step("restore", 1.985, 0.061)
     add(2.047, "log", level="info", message="both ends have voted to commit")
     step("commit", 2.048, 0.004)
     add(2.052, "phase", phase="post-migration")
     step("first-reply", 2.052, 0.026)
     add(2.079, "log", level="info", message="first reply from 10.77.0.12:8000: nonce and counter hold")
+    add(2.079, "step", step="drain", state="started")
     done = 0.0
     for index in range(7):
         rate = (92 + 8 * (index % 3)) * MIB
         done = min(done + rate * 0.1, 64 * MIB)
         add(2.1 + index * 0.1, "progress", what="memory", done=int(done), total=64 * MIB, rate=rate)
     add(2.76, "progress", what="memory", done=64 * MIB, total=64 * MIB, rate=0)
-    add(2.762, "step", step="transfer", state="done", seconds=0.788, note="64 MiB")
+    add(2.762, "step", step="drain", state="done", seconds=0.683, note="64 MiB")
     add(2.763, "log", level="info", message="last page has arrived; the source is no longer needed")
     step("remove-source", 2.764, 0.31)
     step("clean-up", 3.08, 0.33)

@@ -58,7 +58,7 @@ def test_few_bytes(terminal: Terminal) -> None:
     assert max(costs) <= 1000
     terminal.send("\x1b")
     terminal.settle()
-    assert terminal.read(4.0) <= 400
+    assert terminal.read(5.0) <= 500
 
 
 def test_the_terminal_closes(terminal: Terminal) -> None:

@@ -17,6 +17,18 @@ from umsui.console.screens.migration import MigrationScreen
 from umsui.console.screens.plan import PlanScreen
 
 LIMIT = 0.050
+NOMINAL = 0.030
+"""Seconds of processor that the yardstick takes on the machine that the limit is meant for."""
+
+
+def limit() -> float:
+    """The limit, stretched where the machine is slow or its core is shared: processor time stretches with it."""
+    took = []
+    for _ in range(5):
+        begin = time.thread_time()
+        sum(len(str(number)) for number in range(200_000))
+        took.append(time.thread_time() - begin)
+    return LIMIT * max(min(took) / NOMINAL, 1.0)
 
 
 @pytest.fixture
@@ -25,13 +37,14 @@ def slow(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, str]]:
     found: list[tuple[float, str]] = []
     gc.collect()
     gc.freeze()  # pytest's own heap is not ours either
+    allowed = limit()
     run = asyncio.Handle._run  # type: ignore[attr-defined]
 
     def timed(handle: asyncio.Handle) -> None:
         begin = time.thread_time()
         run(handle)
         took = time.thread_time() - begin
-        if took > LIMIT:
+        if took > allowed:
             found.append((round(took, 3), repr(handle)))
 
     monkeypatch.setattr(asyncio.Handle, "_run", timed)

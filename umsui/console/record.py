@@ -22,6 +22,7 @@ _OVERHEAD: Mapping[str, str] = {
     Step.CHECKPOINT: "checkpoint",
     Step.COPY_AHEAD: "transfer",
     Step.TRANSFER: "transfer",
+    Step.DRAIN: "transfer",
     Step.RESTORE: "restoration",
     Step.COMMIT: "restoration",
     Step.FIRST_REPLY: "restoration",

@@ -129,7 +129,7 @@ def age(seconds: float) -> str:
             return f"{int(seconds // length)} {unit}"
     # In steps: an age that ticks each second is sent each second.
     whole = int(max(seconds, 0))
-    return f"{whole if whole < 10 else whole // 5 * 5} s"
+    return f"{whole if whole < 10 else whole // 10 * 10} s"
 
 
 def span(estimate: Estimate | None) -> str:
@@ -164,6 +164,11 @@ def rate(per_second: float) -> str:
     """``92 MiB/s``."""
     mib = per_second / 2**20
     return f"{mib:.0f} MiB/s" if mib >= 10 else f"{mib:.1f} MiB/s"
+
+
+def processes(count: int) -> str:
+    """``1 process``, ``8 processes``."""
+    return f"{count} process" if count == 1 else f"{count} processes"
 
 
 def plural(count: int, word: str) -> str:

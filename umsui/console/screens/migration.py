@@ -68,7 +68,9 @@ class MigrationScreen(Screen[None]):
         with Horizontal(id="body"):
             yield _panel("phases", StepsPanel(self.moment), classes="left")
             with Vertical(id="right"):
-                yield _panel("what a client sees: reply time", LatencyChart(lambda: self.record), id="latency")
+                yield _panel(
+                    "what a client sees: reply time", LatencyChart(lambda: self.record, self._witness), id="latency"
+                )
                 with Horizontal(id="cost"):
                     yield _panel("wire", WireChart(lambda: self.record), id="wire")
                     yield _panel("overhead", OverheadPanel(self.moment), id="overhead")
@@ -159,30 +161,22 @@ class MigrationScreen(Screen[None]):
             self.record.expected = self.world.fresh_record(self.migration_id).expected
         title = self.query_one(MoveTitle)
         title.migration, title.elapsed = self.migration, self._now()
-        self._titles()
         keys = self.query_one(KeyLine)
         keys.disabled_names = frozenset() if self._cancellable else frozenset({"cancel"})
         for panel in PANELS:
             self.query_one(cast("type[Canvas]", panel)).repaint()
         keys.repaint()
 
-    def _titles(self) -> None:
-        """The outage's length on the chart's border, once it is known: a border that changes has its panel sent whole."""
-        outage, said = self.record.outage, ""
-        if outage is not None and outage[2]:
-            by = "from freeze to thaw" if self._by_freeze else "as a client saw it"
-            said = f"down {words.duration(self.record.downtime)}, {by}"
-        panel = self.query_one("#latency")
-        if panel.border_subtitle != said:
-            panel.border_subtitle = said
-
-    @property
-    def _by_freeze(self) -> bool:
-        return self.migration is not None and self.migration.downtime_source == "freeze"
+    def _witness(self) -> str:
+        """Who measured the outage."""
+        migration = self.migration
+        frozen = migration is not None and migration.downtime_source == "freeze"
+        return "freeze to thaw" if frozen else "as a client saw it"
 
     def world_changed(self) -> None:
-        """The board heard of a new state."""
-        self._show()
+        """The board heard of a new state; while it runs the timer paints soon enough."""
+        if self._over:
+            self._show()
 
     def tick(self) -> None:
         """Nothing to do: the timer paints while it runs."""

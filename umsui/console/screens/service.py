@@ -63,7 +63,7 @@ def _state_rows(service: Service) -> list[tuple[str, list[str], str]]:
     rows = [
         ("state", [f"{glyph} {word}{status}"], ink),
         ("where", [f"{service.cluster}/{service.node}"], "text"),
-        ("memory", [f"{words.size(service.memory)} in {service.processes} processes"], "text"),
+        ("memory", [f"{words.size(service.memory)} in {words.processes(service.processes)}"], "text"),
     ]
     if service.obstacle:
         rows.append(("can move", [f"✕ no: {service.obstacle}"], "bad"))

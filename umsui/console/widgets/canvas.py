@@ -106,8 +106,14 @@ class Sheet(Canvas):
     def repaint(self) -> None:
         """Paint again; the page's height may change with it."""
         width, height = self.content_size
-        if self.is_attached and (not width or len(self.paint(width, 10_000)) != height):
+        if not width or not self.is_attached:
+            return  # the first layout reads what is newest
+        if len(self.paint(width, 10_000)) != height:
             self._painted = Size(0, 0)
             self.refresh(layout=True)
             return
         super().repaint()
+
+    def on_resize(self) -> None:
+        """The text may have changed between its measuring and its placing."""
+        self.repaint()

@@ -12,6 +12,8 @@ from umsui.console.text import Line, column, spread
 from umsui.console.widgets.canvas import Canvas
 
 AXIS = 9
+TALLEST = 4
+"""Rows of the throughput's bars: each costs some bytes with each new column."""
 _BRAILLE = ((0x40, 0x04, 0x02, 0x01), (0x80, 0x20, 0x10, 0x08))
 """Braille bits of a cell's two columns, from the lowest dot up."""
 EIGHTHS = " ▁▂▃▄▅▆▇█"
@@ -42,9 +44,10 @@ def window(record: Record, live: float = 4.0) -> tuple[float, float]:
 class LatencyChart(Canvas):
     """What a client of the service sees: its reply times, the outage marked, time zero at the freeze."""
 
-    def __init__(self, record: Callable[[], Record]) -> None:
+    def __init__(self, record: Callable[[], Record], witness: Callable[[], str]) -> None:
         super().__init__(classes="chart")
         self._record = record
+        self._witness = witness
 
     def paint(self, width: int, height: int) -> list[Line]:
         """Plot above, time axis below."""
@@ -66,14 +69,17 @@ class LatencyChart(Canvas):
             if blank is not None:
                 begin, end, label, ink = blank
                 cells[begin:end] = _mark(y, end - begin, plot_height, label, ink)
-            if y == 0 and (reply := _now(record)):
-                cells[-len(reply) :] = [(reply, "dim")]
+            if y == 0 and (said := _corner(record, self._witness())):
+                cells[-len(said) :] = [(said, "dim")]
             lines.append([*_axis(y, plot_height, low, high), *cells])
         return [*lines, _times(record, left, span, plot_width)]
 
 
-def _now(record: Record) -> str:
-    """The last reply's time while it runs, or that there is none."""
+def _corner(record: Record, witness: str) -> str:
+    """The last reply's time while it runs; afterwards who measured the outage."""
+    outage = record.outage
+    if outage is not None and outage[2]:
+        return f"  {witness}"
     if record.result is not None or not record.samples:
         return ""
     reply = record.samples[-1][1]
@@ -200,7 +206,7 @@ class WireChart(Canvas):
             text = "nothing sent yet" if record.result is None else "nothing was sent"
             return [[]] * (height // 2) + [[(text.center(width), "faint")]]
         detail = amounts if height >= len(amounts) + 4 else []
-        bars = max(height - 1 - len(detail), 1)
+        bars = min(max(height - 1 - len(detail), 1), TALLEST)
         lines = self._bars(record, width, bars)
         lines.append(self._sum(record, width))
         for what, amount in detail:

@@ -140,7 +140,7 @@ def _facts(moment: Moment, width: int) -> list[Line]:
 def exposed(migration: Migration) -> bool:
     """Whether losing the source now would lose the service (post-copy past its commit)."""
     lazy = migration.strategy in (Strategy.POST_COPY, Strategy.HYBRID)
-    late = migration.step in (Step.COMMIT, Step.FIRST_REPLY)
+    late = migration.step in (Step.COMMIT, Step.FIRST_REPLY, Step.DRAIN)
     return lazy and late and migration.outcome is None and migration.approach is not Approach.SERVICE
 
 

@@ -126,7 +126,7 @@ def _prediction(plan: Plan, width: int) -> list[Line]:
 
 def _rest(plan: Plan, width: int) -> list[Line]:
     parts = [f"{kind} {words.size(plan.bytes[kind])}" for kind in _KINDS if plan.bytes.get(kind)]
-    parts.append(words.plural(plan.processes, "process").replace("processs", "processes"))
+    parts.append(words.processes(plan.processes))
     lines = _labelled("to move", [[(piece, "text")] for piece in wrap(" · ".join(parts), width - LABEL)])
     way = f"{words.place(plan.source)} → {words.place(plan.destination)}"
     if plan.endpoint:
