@@ -70,7 +70,7 @@ class Relay:
         self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         Path(self.folder.relay).unlink(missing_ok=True)
         self.listener.bind(str(self.folder.relay))
-        self.listener.listen(8)
+        self.listener.listen(128)  # past that, a connect fails at once
         self.down, child = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         pid = self._start(child)
         self.request = request

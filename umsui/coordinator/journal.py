@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import sqlite3
 import threading
 import time
@@ -19,6 +20,8 @@ from typing import IO, Any
 from umsui.coordinator.codec import decode, encode
 from umsui.errors import BadInput
 from umsui.model import Event, Migration, MigrationRequest, Plan, Specification
+
+log = logging.getLogger(__name__)
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS migrations (
@@ -130,15 +133,19 @@ class Journal:
     def record(self, event: Event) -> dict[str, Any]:
         """Append to the recording and answer what it has now: the flat event and its number ``n`` there, from 0.
 
-        It is in the file when this returns.
+        It is in the file when this returns; when the disk is full, as soon as it is not any more.
         """
         with self._lock:
             file, number = self._files.get(event.migration) or self._open(event.migration)
             flat: dict[str, Any] = {**encode(event.flat()), "n": number}
-            file.write(json.dumps(flat, separators=(",", ":")) + "\n")
+            try:
+                file.write(json.dumps(flat, separators=(",", ":")) + "\n")
+            except OSError:  # it stays in the buffer: the migration must not fail for its recording
+                log.exception("%s cannot be recorded", event.migration)
             self._files[event.migration] = (file, number + 1)
             if event.kind == "outcome":
-                self._files.pop(event.migration)[0].close()
+                with contextlib.suppress(OSError):
+                    self._files.pop(event.migration)[0].close()
         return flat
 
     def _open(self, migration_id: str) -> tuple[IO[str], int]:

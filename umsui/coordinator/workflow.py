@@ -8,6 +8,7 @@ after a crash: nothing decided yet, so undo; decided, so finish forward. The dec
 from __future__ import annotations
 
 import logging
+import sqlite3
 import threading
 import time
 import uuid
@@ -95,13 +96,20 @@ class Engine:
         }
         DBOS(config=settings)
         DBOS.launch()
-        self._take_up_unborn()
+        self._take_up()
 
-    def _take_up_unborn(self) -> None:
-        """Migrations that were journaled, but whose workflow had not been started when the coordinator died."""
+    def _take_up(self) -> None:
+        """Migrations that have not ended, and that DBOS does not take up itself.
+
+        Either the coordinator died between the journal's entry and the workflow's start, or the workflow came to an
+        end that it should not have: the disk was full, or so.
+        """
         for migration in self.journal.running():
-            if DBOS.get_workflow_status(migration.id) is None:
+            status = DBOS.get_workflow_status(migration.id)
+            if status is None:
                 self._begin(migration.id)
+            elif status.status not in ("PENDING", "ENQUEUED"):
+                self._begin(migration.id, f"{migration.id}-{uuid.uuid4().hex[:6]}")
 
     def stop(self) -> None:
         """End the process's part; workflows that run are taken up at the next start."""
@@ -159,8 +167,8 @@ class Engine:
         self._begin(migration.id)
         return migration
 
-    def _begin(self, migration_id: str) -> None:
-        with SetWorkflowID(migration_id):
+    def _begin(self, migration_id: str, workflow_id: str = "") -> None:
+        with SetWorkflowID(workflow_id or migration_id):
             DBOS.start_workflow(migrate, migration_id)
 
     def cancel(self, migration_id: str) -> Migration:
@@ -370,7 +378,10 @@ def _finish_forward(run: Run) -> None:
 def undo(migration_id: str, failure: Failure) -> str:
     """Nothing was decided, so it is off: the service goes on at the source."""
     run, journal = _engine.run(migration_id), _engine.journal
-    journal.decide(migration_id, Decision.ABORT, failure.message)
+    try:
+        journal.decide(migration_id, Decision.ABORT, failure.message)
+    except sqlite3.Error:
+        log.exception("%s: the decision could not be written", migration_id)  # none is as good: it is off either way
     outcome = Outcome.ROLLED_BACK
     try:
         move = _engine.move(run)

@@ -318,3 +318,21 @@ def test_an_rsync_that_hangs_is_ended(tmp_path: Path) -> None:
         sync.finish(process, ["a"], log, 0.05)
     assert caught.value.code == "timed-out"
     assert process.wait(5) < 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root sets the overlay's attributes")
+def test_what_an_opaque_folder_hides_goes_too(tmp_path: Path) -> None:
+    upper, lower, merged = (tmp_path / name for name in ("upper", "lower", "merged"))
+    for base, names in ((lower, ("old", "both")), (upper, ("both", "new")), (merged, ("both", "new"))):
+        for folder in ("opaque", "plain"):
+            (base / folder).mkdir(parents=True)
+            for name in names:
+                (base / folder / name).write_text(base.name)
+    (merged / "plain" / "old").write_text("lower")
+    try:
+        os.setxattr(upper / "opaque", "trusted.overlay.opaque", b"y")
+    except OSError:
+        pytest.skip("this file system has no trusted attributes")
+    root = Root("/", str(merged), "unused", upper=str(upper), lower=[str(tmp_path / "no"), str(lower)])
+    ours = {f"{folder}{name}" for folder in ("opaque", "plain") for name in ("", "/both", "/new")}
+    assert root.observe() == {*ours, "opaque/old"}

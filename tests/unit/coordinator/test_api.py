@@ -326,7 +326,7 @@ def test_a_listener_that_is_too_slow_is_let_go_and_comes_again(
     monkeypatch.setattr(here.journal, "recording", read)
     run.emit("outcome", result={})
     assert numbers(list(here.client.events("aaaa"))) == list(range(21))
-    assert not here.bus.watched
+    waiting_for(lambda: not here.bus.watched)
 
 
 async def test_watch_tells_all_at_the_start_and_then_what_changes(here: Coordinator) -> None:

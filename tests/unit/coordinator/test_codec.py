@@ -49,7 +49,7 @@ def values(shape: Any) -> st.SearchStrategy[Any]:
 
 @pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.__name__)
 def test_law_round_trip_over_json(shape: type[Any]) -> None:
-    @settings(max_examples=25, deadline=None)
+    @settings(max_examples=15, deadline=None)
     @given(values(shape))
     def law(value: Any) -> None:
         again = decode(shape, json.loads(json.dumps(encode(value))))

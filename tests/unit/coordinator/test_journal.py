@@ -193,6 +193,14 @@ def test_threads_record_in_one_order(journal: Journal) -> None:
     assert sorted(event["k"] for event in recorded) == list(range(200))
 
 
+def test_a_full_disk_does_not_stop_a_migration(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    journal._files[A] = (Path("/dev/full").open("a", buffering=1), 0)  # noqa: SIM115
+    assert [journal.record(Event(1.0, A, "log", {}))["n"] for _ in range(3)] == [0, 1, 2]
+    assert journal.record(Event(1.0, A, "outcome", {"result": {}}))["n"] == 3
+    assert not journal._files
+
+
 def test_the_outcome_closes_the_file(journal: Journal) -> None:
     journal.record(Event(1.0, A, "outcome", {"result": {}}))
     assert not journal._files

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 import time
@@ -47,7 +48,8 @@ class Server:
             return self.replies[-1]
 
     def close(self) -> None:
-        self.socket.shutdown(socket.SHUT_RDWR)
+        with contextlib.suppress(OSError):
+            self.socket.shutdown(socket.SHUT_RDWR)
         self.socket.close()
 
 
@@ -94,6 +96,7 @@ def test_no_downtime_before_the_destination_has_replied(ends: tuple[Server, Serv
     source, destination = ends
     prober = Prober(source.address, destination.address, 0.005, lambda kind, **data: None)
     assert prober.start()
+    destination.close()  # refuses at once
     prober.follow()
     time.sleep(0.05)
     assert prober.downtime is None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import socket
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -11,6 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from dbos import DBOS
 
 from tests.waiting import waiting_for
 from umsui.cli.follow import exit_of
@@ -18,11 +20,12 @@ from umsui.config import Config
 from umsui.coordinator import workflow
 from umsui.coordinator.bus import Bus
 from umsui.coordinator.journal import Decision, Journal
+from umsui.coordinator.run import Run
 from umsui.coordinator.workflow import Engine
 from umsui.core.session import AgentError
 from umsui.errors import BadInput, HostKeyChanged, Refused, UmsuiError, Unknown, Unreachable
 from umsui.interface.protocol import Order
-from umsui.model import Approach, Exit, Finding, Migration, Outcome, Phase, Port, Step, Strategy
+from umsui.model import Approach, Exit, Failure, Finding, Migration, Outcome, Phase, Port, Step, Strategy
 
 from .world import SPEC, FakeInventory, Hands, Script, migration, plan_of, raising, request
 
@@ -239,6 +242,69 @@ class Naps:
 
     def __init__(self, naps: list[float]) -> None:
         self.sleep = naps.append
+
+
+@pytest.mark.parametrize("fails", ["before", "after"])
+def test_what_ended_wrongly_is_taken_up_at_the_next_start(world: World, fails: str) -> None:
+    """The disk is full when the outcome should be written."""
+
+    def full(self: Run, outcome: Outcome, failure: Failure | None = None) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    world.script.at = {"arm": raising(AgentError("no", code="x"))} if fails == "before" else {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Run, "conclude", full)
+        begun = world.engine.migrate(request(), "")
+        waiting_for(lambda: DBOS.get_workflow_status(begun.id).status == "ERROR", 10)  # type: ignore[union-attr]
+    assert [each.id for each in world.engine.running()] == [begun.id]
+    world.script.calls.clear()
+    world.engine._take_up()
+    waiting_for(lambda: not world.engine.running(), 10)
+    expected = Outcome.ROLLED_BACK if fails == "before" else Outcome.COMMITTED
+    assert world.engine.journal.migration(begun.id).outcome is expected
+    assert world.script.calls == (["rollback", "close"] if fails == "before" else ["commit", "finish", "close"])
+
+
+def test_without_a_decision_it_is_off(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(world.engine.journal, "decide", full)
+    done = world.migrate()
+    assert done.outcome is Outcome.ROLLED_BACK
+    assert world.script.calls == [*STEPS, "rollback", "close"]
+
+
+@pytest.fixture
+def post_copy(world: World) -> World:
+    kind = (Approach.ORCHESTRATOR, Strategy.POST_COPY, "podman", "podman")
+    world.patch.setattr(workflow, "APPROACHES", {kind: world.make})
+    world.patch.setattr(workflow, "plan", lambda asked, *_: plan_of(asked, strategy=Strategy.POST_COPY))
+    return world
+
+
+def test_post_copy_removes_the_source_when_the_last_page_has_come(post_copy: World) -> None:
+    done = post_copy.migrate()
+    assert done.outcome is Outcome.COMMITTED
+    assert done.strategy is Strategy.POST_COPY
+    assert post_copy.script.calls == [*STEPS, "commit", "drain", "finish", "close"]
+
+
+def test_post_copy_waits_for_a_node_that_is_away(post_copy: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    naps: list[float] = []
+    monkeypatch.setattr(workflow, "time", Naps(naps))
+    done = post_copy.migrate({"drain": raising(Unreachable("away"), 2)})
+    assert done.outcome is Outcome.COMMITTED
+    assert [nap for nap in naps if nap] == [0.5, 1.0]
+
+
+@pytest.mark.parametrize("error", [AgentError("pages are lost", code="x"), KeyError("a bug")], ids=repr)
+def test_post_copy_removes_nothing_when_pages_are_missing(post_copy: World, error: Exception) -> None:
+    done = post_copy.migrate({"drain": raising(error)})
+    assert done.outcome is Outcome.UNKNOWN
+    assert done.error is not None
+    assert done.error.step == "drain"
+    assert post_copy.script.calls == [*STEPS, "commit", "drain", "close"]
 
 
 def test_refused_before_anything_is_touched(world: World) -> None:

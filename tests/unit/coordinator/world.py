@@ -152,6 +152,9 @@ class ScriptedMove:
     def commit(self) -> None:
         self._do("commit")
 
+    def drain(self) -> None:
+        self._do("drain")
+
     def rollback(self) -> None:
         self._do("rollback")
 
