@@ -30,6 +30,13 @@ SO_SNDBUFFORCE = 32  # Linux; past the limit that is set for users
 BUFFER = 4 << 20  # bytes that may be under way in a socket: fewer, larger steps cost less
 
 
+# Options of rsync's server that read, write or obey something else than the stream and the root.
+ELSEWHERE = (
+    *("--sender", "--daemon", "--config", "--log-file", "--protect-args", "--secluded-args", "--remote-option"),
+    *("--write-batch", "--only-write-batch", "--read-batch", "--backup-dir", "--temp-dir", "--partial-dir"),
+)
+
+
 def fail(words: str) -> NoReturn:
     """Refuse, with words that arrive at the source."""
     raise SystemExit(f"umsui wire: {words}")
@@ -144,10 +151,23 @@ def wait_for_socket(path: str, timeout: float) -> None:
 
 def rsync(folder: Folder, words: List[str]) -> NoReturn:
     """Be the receiving rsync, if it writes into a root of this migration."""
-    allowed = {f"{root.rstrip('/')}/" for root in folder.state().get("roots", [])}
-    if words[1:2] != ["--server"] or "--sender" in words or words[-1] not in allowed:
+    if not may_receive(words, folder.state().get("roots", [])):
         fail("rsync may only write into the roots of this migration")
     os.execvpe("rsync", words, environment())  # noqa: S606 - rsync itself, no shell
+
+
+def may_receive(words: List[str], roots: List[str]) -> bool:
+    """Whether these words make rsync write into one of ``roots`` and nowhere else: no log, no backup."""
+    options = words[2:-2]
+    short = [option.split("e", 1)[0] for option in options if not option.startswith("--")]  # -e… tells its abilities
+    return (
+        words[:2] == ["rsync", "--server"]
+        and words[-2:-1] == ["."]
+        and words[-1] in {f"{root.rstrip('/')}/" for root in roots}
+        and all(option.startswith("-") and "/" not in option for option in options)
+        and not any(option.startswith(ELSEWHERE) for option in options)
+        and not any("s" in option for option in short)  # it would read other words from its input
+    )
 
 
 def main(migration: str) -> int:

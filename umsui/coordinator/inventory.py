@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import threading
 import time
@@ -17,6 +18,8 @@ from umsui.errors import BadInput, HostKeyChanged, UmsuiError
 from umsui.interface import APPROACHES
 from umsui.interface.protocol import End
 from umsui.model import Approach, Authority, Cluster, ClusterState, Migration, Node, Place, Service, ServiceState
+
+log = logging.getLogger(__name__)
 
 STALE = 3.0  # polls that may be missed before a node's state is called stale
 BACKOFF = 60.0  # seconds at most between two attempts at a node that does not answer
@@ -60,7 +63,8 @@ class Watcher:
         before = (self.node, self.services)
         try:
             node, services = self.orchestrator.survey(self.transport, self.place.cluster, self.node)
-        except UmsuiError as error:
+        except Exception as failure:  # whatever it is, the watching must go on
+            error = failure if isinstance(failure, UmsuiError) else a_fault(failure, self.place)
             refused = isinstance(error, HostKeyChanged) or error.code == "auth"
             state = ClusterState.FORBIDDEN if refused else ClusterState.UNREACHABLE
             self.node = replace(self.node, state=state, error=error.message, software={})
@@ -78,6 +82,13 @@ class Watcher:
     def end(self) -> End:
         """This node as one end of a migration."""
         return End(self.place, self.transport, self.orchestrator, self.user)
+
+
+def a_fault(error: Exception, place: Place) -> UmsuiError:
+    """What is none of our errors, as one."""
+    log.error("%s/%s", place.cluster, place.node, exc_info=error)
+    words = f"a fault of umsui: {type(error).__name__}: {error}"
+    return UmsuiError(words, "the coordinator's log has the details; please report it", code="fault")
 
 
 class Inventory:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import stat
 import subprocess
@@ -16,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from umsui import locations
-from umsui.agent import sync
+from umsui.agent import sync, wire
 from umsui.agent.host import PATH, Folder, Trouble
 from umsui.agent.sync import RACY, Root, changed, listed, scan
 
@@ -247,7 +248,7 @@ def send(folder: Folder, short: Path, monkeypatch: pytest.MonkeyPatch) -> Send:
         (short / "rsync").chmod(0o755)
     monkeypatch.setattr(sync, "environment", lambda: {"PATH": path, "LC_ALL": "C.UTF-8"})
     shell = short / "shell"
-    shell.write_text('#!/bin/sh\nshift\nexec sh -c "$*"\n')
+    shell.write_text(f'#!/bin/sh\nshift\necho "$*" >> {short}/words\nexec sh -c "$*"\n')
     shell.chmod(0o755)
 
     def pass_on(root: Root, live: bool = False) -> int:
@@ -259,7 +260,7 @@ def send(folder: Folder, short: Path, monkeypatch: pytest.MonkeyPatch) -> Send:
     return pass_on
 
 
-def test_a_volume_arrives_byte_for_byte(send: Any, tmp_path: Path) -> None:
+def test_a_volume_arrives_byte_for_byte(send: Any, short: Path, tmp_path: Path) -> None:
     tree, there = Tree(tmp_path / "here"), tmp_path / "there"
     there.mkdir()
     (there / "left over").write_text("from a first attempt")
@@ -284,6 +285,10 @@ def test_a_volume_arrives_byte_for_byte(send: Any, tmp_path: Path) -> None:
     assert content(str(there)) == content(tree.root)
     send(root)
     assert content(str(there)) == content(tree.root)
+    asked = (short / "words").read_text().splitlines()
+    assert len(asked) == 3
+    for words in asked:  # the destination's end of the wire lets it
+        assert wire.may_receive(shlex.split(words), [str(there)])
 
 
 def test_law_passes_make_them_equal(send: Any, tmp_path_factory: pytest.TempPathFactory) -> None:
