@@ -1,7 +1,8 @@
 """What the coordinator must not forget: each migration, its decision, its recording.
 
-SQLite with ``synchronous=FULL``: when ``decide`` returns, the decision survives a crash of the machine. The recording
-is a JSON-lines file a migration, beside it.
+SQLite in WAL mode, through two connections. What recovery rests on is written with ``synchronous=FULL``: when
+``decide`` returns, the decision survives a crash of the machine. The document, which changes with every step, is
+written with NORMAL: no fsync while a service stands still. The recording is a JSON-lines file a migration, beside it.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import IO, Any
@@ -39,6 +41,7 @@ CREATE TABLE IF NOT EXISTS migrations (
 );
 CREATE INDEX IF NOT EXISTS by_time ON migrations (started DESC);
 """
+TAIL = 256 << 10  # bytes in which the last event of a recording is looked for: an outcome is a few KiB
 
 
 class Decision(StrEnum):
@@ -60,9 +63,8 @@ class Journal:
         self.recordings.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._lock = threading.RLock()
         self._files: dict[str, tuple[IO[str], int]] = {}
-        self._db = sqlite3.connect(folder / "journal.sqlite", check_same_thread=False, isolation_level=None)
-        self._db.execute("PRAGMA journal_mode=WAL")
-        self._db.execute("PRAGMA synchronous=FULL")
+        self._db = _connect(folder / "journal.sqlite", "FULL")
+        self._quick = _connect(folder / "journal.sqlite", "NORMAL")
         self._db.executescript(SCHEMA)
 
     def add(self, migration: Migration, request: MigrationRequest) -> None:
@@ -72,12 +74,17 @@ class Journal:
             self._db.execute("INSERT INTO migrations (id, started, request, document) VALUES (?, ?, ?, ?)", row)
 
     def update(self, migration: Migration) -> None:
-        """Its document, as it is now."""
-        self._set(migration.id, document=_dump(migration), finished=migration.finished)
+        """Its document, as it is now; durable when it has ended."""
+        connection = self._quick if migration.finished is None else self._db
+        self._set(connection, migration.id, document=_dump(migration), finished=migration.finished)
 
     def planned(self, migration_id: str, plan: Plan, specification: Specification) -> None:
-        """What is going to be done, before anything is."""
-        self._set(migration_id, plan=_dump(plan), specification=_dump(specification))
+        """What is going to be done, before anything is.
+
+        Of the specification only what undoing and finishing need: environments and commands hold secrets.
+        """
+        kept = without_secrets(specification)
+        self._set(self._db, migration_id, plan=_dump(plan), specification=_dump(kept))
 
     def touch(self, migration_id: str) -> bool:
         """Nodes are about to be touched; False when they were before (this is a second attempt)."""
@@ -86,6 +93,10 @@ class Journal:
                 "UPDATE migrations SET touched = 1 WHERE id = ? AND touched = 0", (migration_id,)
             )
             return changed.rowcount == 1
+
+    def touched(self, migration_id: str) -> bool:
+        """Whether nodes may have been touched."""
+        return bool(self._value(migration_id, "touched"))
 
     def decide(self, migration_id: str, decision: Decision, why: str) -> None:
         """The commit point. Durable when it returns; the same again changes nothing. Raises AlreadyDecided."""
@@ -101,6 +112,10 @@ class Journal:
         """What was decided, if anything."""
         found = self._value(migration_id, "decision")
         return Decision(found) if found else None
+
+    def why(self, migration_id: str) -> str:
+        """Why it was decided so; "" when nothing was."""
+        return str(self._value(migration_id, "why") or "")
 
     def migration(self, migration_id: str) -> Migration:
         """Its document. Raises BadInput when there is none."""
@@ -165,18 +180,31 @@ class Journal:
                 with contextlib.suppress(ValueError):
                     yield {"n": number, **json.loads(line)}
 
+    def concluded(self, migration_id: str) -> bool:
+        """Whether the last event of its recording is the outcome."""
+        path = self.recordings / f"{migration_id}.jsonl"
+        if not path.exists():
+            return False
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - TAIL))
+            last = (file.read().splitlines() or [b""])[-1]
+        with contextlib.suppress(ValueError):  # a line that a crash has torn
+            return bool(json.loads(last)["kind"] == "outcome")
+        return False
+
     def close(self) -> None:
         """Close all files."""
         with self._lock:
             for file, _ in self._files.values():
                 file.close()
             self._files.clear()
+            self._quick.close()
             self._db.close()
 
-    def _set(self, migration_id: str, **values: Any) -> None:
+    def _set(self, connection: sqlite3.Connection, migration_id: str, **values: Any) -> None:
         names = ", ".join(f"{name} = ?" for name in values)
         with self._lock:
-            self._db.execute(f"UPDATE migrations SET {names} WHERE id = ?", (*values.values(), migration_id))  # noqa: S608
+            connection.execute(f"UPDATE migrations SET {names} WHERE id = ?", (*values.values(), migration_id))  # noqa: S608
 
     def _value(self, migration_id: str, column: str) -> Any:
         with self._lock:
@@ -186,6 +214,19 @@ class Journal:
                 f"there is no migration {migration_id}", "`umsui migrations` lists them", code="unknown-migration"
             )
         return row[0]
+
+
+def without_secrets(specification: Specification) -> Specification:
+    """What may be written down of a specification."""
+    return replace(specification, environment={}, entrypoint=(), command=(), labels={}, annotations={}, health={})
+
+
+def _connect(path: Path, synchronous: str) -> sqlite3.Connection:
+    found = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+    path.chmod(0o600)
+    found.execute("PRAGMA journal_mode=WAL")
+    found.execute(f"PRAGMA synchronous={synchronous}")
+    return found
 
 
 def _lines(text: str) -> list[str]:

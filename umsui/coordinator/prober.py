@@ -59,6 +59,7 @@ class Prober:
         self._samples: list[Sample] = []
         self._last: float | None = None  # when the service last replied, at the source
         self._first: float | None = None  # when it first replied, at the destination
+        self._following = False
         self._arrived = threading.Event()
         self._threads: list[threading.Thread] = []
 
@@ -72,7 +73,20 @@ class Prober:
 
     def follow(self) -> None:
         """The switch begins: ask at the destination, too."""
+        self._following = True
         self._run(self._ask_destination)
+
+    def resume(self, last: float) -> bool:
+        """Go on for a coordinator that died when it was decided to commit: the source replied last at ``last``.
+
+        False when the service answers at its new place already: nobody knows since when.
+        """
+        if ask(self._destination) is not None:
+            return False
+        self._last = last
+        self._run(self._report)
+        self.follow()
+        return True
 
     def _run(self, target: Callable[[], None]) -> None:
         thread = threading.Thread(target=target, name=f"prober {target.__name__}", daemon=True)
@@ -110,7 +124,7 @@ class Prober:
     def _tell(self) -> None:
         with self._lock:
             samples, self._samples = self._samples, []
-        down = self.down
+        down = self.down if self._following else None
         if samples or (down is not None and self.downtime is None):
             batch = [[t, took] for t, took in sorted(samples, key=lambda sample: sample[0])]
             self._emit("probe", samples=batch, down=down, downtime=self.downtime)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 from umsui.coordinator.bus import Bus
@@ -16,25 +17,55 @@ from umsui.coordinator.prober import Prober
 from umsui.documents import result_document
 from umsui.errors import Cancelled, UmsuiError
 from umsui.interface.protocol import Move
-from umsui.model import PHASE_OF, Event, Failure, Migration, Outcome, Overhead, Step
+from umsui.model import PHASE_OF, Event, Failure, Migration, Outcome, Overhead, Step, Traffic
+
+log = logging.getLogger(__name__)
+
+BYTES = {field.name for field in fields(Traffic)}
 
 
 class Run:
-    """What the workflow's steps share; a restarted coordinator makes it anew from the journal."""
+    """What the workflow's steps share; ``recalled`` by a restarted coordinator from journal and recording."""
 
-    def __init__(self, migration: Migration, journal: Journal, bus: Bus) -> None:
+    def __init__(self, migration: Migration, journal: Journal, bus: Bus, *, recalled: bool = False) -> None:
         self._migration = migration
         self._journal = journal
         self._bus = bus
         self._lock = threading.RLock()
         self._cancel = threading.Event()
         self._took: dict[str, float] = {}
-        self._began: dict[str, float] = {}
+        self._began: dict[str, float] = {}  # of the steps that go on, by the monotonic clock
+        self._moved = Traffic()  # as far as an earlier coordinator saw
+        self._connected_at: float | None = None
+        self._committed_at: float | None = None
+        self._worked_until: float | None = None
+        self._ended = False
         self.frozen_at: float | None = None
         self.move: Move | None = None
         self.prober: Prober | None = None
         self.max_downtime: float | None = None
         self.ends_at: float | None = None
+        self.idle = 0.0  # seconds spent on measuring only
+        self.last_reply: float | None = None  # of the service at the source, before an earlier coordinator died
+        if recalled:
+            for event in journal.recording(migration.id):
+                self._recall(event)
+
+    def _recall(self, event: Mapping[str, Any]) -> None:
+        """Take an event of the recording into account, as when it was emitted."""
+        t = float(event["t"])
+        if event["kind"] == "step" and event["state"] == "started":
+            self._began[event["step"]] = time.monotonic() - (time.time() - t)
+            self._note_start(event["step"], t)
+        elif event["kind"] == "step":
+            self._began.pop(event["step"], None)
+            self._note_end(event["step"], t, float(event.get("seconds") or 0.0))
+        elif event["kind"] == "probe" and event.get("downtime") is None:
+            replies = [asked + took for asked, took in event["samples"] if took is not None]
+            self.last_reply = max([*replies, self.last_reply or 0.0]) or None
+        elif event["kind"] == "progress" and event["what"] in BYTES:
+            done = max(int(event["done"] or 0), getattr(self._moved, event["what"]))
+            self._moved = replace(self._moved, **{event["what"]: done})
 
     @property
     def migration(self) -> Migration:
@@ -49,8 +80,12 @@ class Run:
     # -- what the outside is told -----------------------------------------------------------------------------------
 
     def emit(self, kind: str, **data: Any) -> None:
-        """Record an event and tell everyone."""
+        """Record an event and tell everyone; what comes after the outcome is for nobody."""
         with self._lock:  # listeners get them in the order in which they are recorded
+            if self._ended:
+                log.debug("%s: %s after the outcome", self.id, kind)
+                return
+            self._ended = kind == "outcome"
             if kind == "step":
                 data = self._on_step(data)
             self._bus.publish("event", self._journal.record(Event(time.time(), self.id, kind, data)))
@@ -61,16 +96,32 @@ class Run:
         with self._lock:
             if data["state"] == "started":
                 self._began[name] = now
-                if name == Step.FREEZE:
-                    self.frozen_at = time.time()
+                self._note_start(name, time.time())
                 step = Step(name)
                 if PHASE_OF[step] is not self._migration.phase:
                     self.emit("phase", phase=PHASE_OF[step].value)
                 self.change(step=step, phase=PHASE_OF[step])
             else:
                 data.setdefault("seconds", now - self._began.get(name, now))
-                self._took[name] = self._took.get(name, 0.0) + float(data["seconds"])
+                self._began.pop(name, None)
+                self._note_end(name, time.time(), float(data["seconds"]))
         return data
+
+    def _note_start(self, name: str, t: float) -> None:
+        if name == Step.CONNECT and self._connected_at is None:
+            self._connected_at = t
+        if name == Step.FREEZE:
+            self.frozen_at = t
+
+    def _note_end(self, name: str, t: float, seconds: float) -> None:
+        self._took[name] = self._took.get(name, 0.0) + seconds
+        if name == Step.COMMIT:
+            self._committed_at = t
+
+    @property
+    def committed(self) -> bool:
+        """Whether the gate is known to be open."""
+        return self._committed_at is not None
 
     def change(self, **values: Any) -> None:
         """Change the document; journal and listeners get it."""
@@ -95,7 +146,13 @@ class Run:
                 error.step = error.step or step.value
             self.emit("step", step=step.value, state="failed", note=str(error))
             raise
-        self.emit("step", step=step.value, state="done")
+        if step.value in self._began:  # else the approach has told its end itself
+            self.emit("step", step=step.value, state="done")
+
+    def broken(self, why: str) -> None:
+        """Steps that the approach has begun and cannot end."""
+        for name in list(self._began):
+            self.emit("step", step=name, state="failed", note=why)
 
     # -- limits -----------------------------------------------------------------------------------------------------
 
@@ -108,16 +165,28 @@ class Run:
         """Whether the operator wants it off."""
         return self._cancel.is_set()
 
+    @property
+    def halted(self) -> bool:
+        """Whether the approach should stop where it is: cancelled, or out of time; never after the decision."""
+        return self._migration.cancellable and (self.cancelled or self.overdue() is not None)
+
+    def overdue(self) -> UmsuiError | None:
+        """What to say when the deadline has passed."""
+        if self.ends_at is None or time.time() <= self.ends_at:
+            return None
+        return UmsuiError(
+            "the deadline has passed before the commit", "allow more time with --deadline", code="deadline"
+        )
+
     def check(self) -> None:
-        """Raises Cancelled, or UmsuiError when the deadline has passed; after the commit neither counts."""
+        """Raises Cancelled, or UmsuiError when the deadline has passed; after the decision neither counts."""
         if not self._migration.cancellable:
             return
         if self.cancelled:
             raise Cancelled("cancelled by the operator")
-        if self.ends_at is not None and time.time() > self.ends_at:
-            raise UmsuiError(
-                "the deadline has passed before the commit", "allow more time with --deadline", code="deadline"
-            )
+        late = self.overdue()
+        if late is not None:
+            raise late
 
     def check_downtime(self) -> None:
         """Guarantee 6: rather abort than exceed the budget. Raises UmsuiError."""
@@ -137,37 +206,59 @@ class Run:
         """Downtime in seconds and where it comes from: the client where there is one, else freeze to thaw."""
         if self.prober is not None and self.prober.downtime is not None:
             return self.prober.downtime, "client"
-        frozen = [
-            self._took.get(each.value, 0.0) for each in (Step.FREEZE, Step.CHECKPOINT, Step.TRANSFER, Step.RESTORE)
-        ]
-        return (sum(frozen) + self._took.get(Step.COMMIT.value, 0.0) if any(frozen) else None), "freeze"
+        if self.frozen_at is None or self._committed_at is None:
+            return None, "freeze"
+        return self._committed_at - self.frozen_at, "freeze"  # not a sum of steps: they overlap
+
+    def worked(self) -> None:
+        """All is done that there was to do: the clock of the total stops."""
+        self._worked_until = time.time()
 
     def overhead(self) -> Overhead:
-        """The paper's breakdown: transfer counts what went ahead, too; total is from the start until now."""
+        """The paper's breakdown, of the steps' own times, in seconds.
+
+        creation = connect + reserve; checkpoint = freeze + checkpoint; transfer = copy-ahead + transfer (overlapping
+        the checkpoint); restoration = restore + commit; total = from the start of connect until all is removed or
+        undone, without what serves the measurement only (the prober's quiet time).
+        """
         took = {step: self._took.get(step.value, 0.0) for step in Step}
+        until = self._worked_until or time.time()
         return Overhead(
             creation=took[Step.CONNECT] + took[Step.RESERVE],
             checkpoint=took[Step.FREEZE] + took[Step.CHECKPOINT],
             transfer=took[Step.COPY_AHEAD] + took[Step.TRANSFER],
             restoration=took[Step.RESTORE] + took[Step.COMMIT],
-            total=time.time() - self._migration.started,
+            total=0.0 if self._connected_at is None else until - self._connected_at - self.idle,
         )
 
-    def conclude(self, outcome: Outcome, failure: Failure | None = None) -> None:
-        """The last event; the document is then final."""
-        downtime, source = self.measured() if outcome is Outcome.COMMITTED else (None, self._migration.downtime_source)
-        moved = self.move.traffic() if self.move is not None else self._migration.bytes
-        self.change(
-            outcome=outcome,
-            error=failure,
-            downtime=downtime if downtime is not None else self._migration.downtime,
-            downtime_source=source,
-            overhead=self.overhead(),
-            bytes=moved,
-            finished=time.time(),
-            cancellable=False,
-        )
-        self.emit("outcome", result=result_document(self._migration))
+    def traffic(self) -> Traffic:
+        """Bytes moved, counting what an earlier coordinator saw."""
+        now = self.move.traffic() if self.move is not None else Traffic()
+        most = {name: max(getattr(now, name), getattr(self._moved, name)) for name in BYTES}
+        whole = sum(most[name] for name in BYTES - {"wire"})
+        return Traffic(**{**most, "wire": max(now.wire, whole if self._moved != Traffic() else 0)})
+
+    def conclude(self, outcome: Outcome, failure: Failure | None = None) -> Outcome:
+        """The last event; the document is then final. What was concluded before a crash stands, and is told."""
+        if self.prober is not None:
+            self.prober.stop()  # its last samples belong before the outcome
+        if self._migration.finished is None:
+            downtime, source = (
+                self.measured() if outcome is Outcome.COMMITTED else (None, self._migration.downtime_source)
+            )
+            self.change(
+                outcome=outcome,
+                error=failure,
+                downtime=downtime if downtime is not None else self._migration.downtime,
+                downtime_source=source,
+                overhead=self.overhead(),
+                bytes=self.traffic(),
+                finished=time.time(),
+                cancellable=False,
+            )
+        if not self._journal.concluded(self.id):
+            self.emit("outcome", result=result_document(self._migration))
+        return self._migration.outcome or outcome
 
     def close(self) -> None:
         """End what it holds; changes nothing at the nodes."""

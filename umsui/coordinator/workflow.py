@@ -1,8 +1,8 @@
 """The durable workflow of one migration: the paper's three phases around one decision.
 
 DBOS remembers which of its steps have ended; a coordinator that died is started again and goes on there. The rule
-after a crash: nothing decided yet, so undo; decided, so finish forward. The decision is one durable write
-(``Journal.decide``), made when both ends have voted.
+after a crash: nothing touched, so begin again; touched, but nothing decided, so undo; decided, so finish forward. The
+decision is one durable write (``Journal.decide``), made when both ends have voted. See docs/decisions/commit-point.md.
 """
 
 from __future__ import annotations
@@ -18,11 +18,10 @@ from pathlib import Path
 
 from dbos import DBOS, DBOSConfig, SetWorkflowID
 
-from umsui.adapters import Transport
 from umsui.config import Config
 from umsui.coordinator.bus import Bus
 from umsui.coordinator.inventory import Inventory
-from umsui.coordinator.journal import Decision, Journal
+from umsui.coordinator.journal import AlreadyDecided, Decision, Journal
 from umsui.coordinator.prober import Address, Prober
 from umsui.coordinator.run import Run
 from umsui.decision import blockers, plan, resolve
@@ -40,6 +39,7 @@ from umsui.model import (
     Outcome,
     Place,
     Plan,
+    Port,
     Specification,
     Step,
     Strategy,
@@ -47,9 +47,12 @@ from umsui.model import (
 
 log = logging.getLogger(__name__)
 
-SETTLE = 0.3  # seconds of undisturbed probing before the switch
-AFTER = 0.5  # and after the first reply
+SETTLE = 0.5  # seconds of probing before the switch
+AFTER = 1.0  # and after the first reply
 REPLY = 30.0  # seconds that the first reply at the destination may take
+CANCELLED = "cancelled by the operator"
+UNREFUSED = ("fault", "interrupted", "deadline")  # codes of failures to verify that are nobody's refusal
+LOCAL = ("127.", "::1", "localhost")  # addresses of ports that only the node itself reaches
 RETRY = 15.0  # seconds at most between two attempts to finish or undo at a node that does not answer
 
 
@@ -164,6 +167,8 @@ class Engine:
                 )
             self.journal.add(migration, request)
             self._runs[migration.id] = Run(migration, self.journal, self.bus)
+        for place in (migration.source, migration.destination):
+            self.inventory.tell(place.cluster)
         self._begin(migration.id)
         return migration
 
@@ -172,13 +177,22 @@ class Engine:
             DBOS.start_workflow(migrate, migration_id)
 
     def cancel(self, migration_id: str) -> Migration:
-        """Call it off. Raises UmsuiError with code ``too-late`` after the commit."""
+        """Call it off: a decision like the commit, so that exactly one of them comes true, whenever this is asked.
+
+        Raises BadInput for one that there is not, UmsuiError with code ``too-late`` when it is decided or has ended.
+        """
         migration = self.journal.migration(migration_id)
-        run = self._runs.get(migration_id)
-        if run is None or self.journal.decision(migration_id) is Decision.COMMIT:
-            raise UmsuiError(f"{migration_id} cannot be cancelled any more", "move the service back", code="too-late")
+        late = UmsuiError(f"{migration_id} cannot be cancelled any more", "move the service back", code="too-late")
+        with self._lock:
+            run = self._runs.get(migration_id)
+        if run is None or migration.finished is not None:
+            raise late
+        try:
+            self.journal.decide(migration_id, Decision.ABORT, CANCELLED)
+        except AlreadyDecided:
+            raise late from None
         run.cancel()
-        return migration
+        return run.migration
 
     # -- what the workflow's steps share ----------------------------------------------------------------------------
 
@@ -186,36 +200,39 @@ class Engine:
         """A migration's shared state; made from the journal when this process has not seen it."""
         with self._lock:
             if migration_id not in self._runs:
-                self._runs[migration_id] = Run(self.journal.migration(migration_id), self.journal, self.bus)
+                found = self.journal.migration(migration_id)
+                self._runs[migration_id] = Run(found, self.journal, self.bus, recalled=True)
             return self._runs[migration_id]
 
     def move(self, run: Run) -> Move | None:
         """How it is carried out; None when it was never planned, so that nothing was touched."""
         order = self.journal.order(run.id)
         if run.move is None and order is not None:
-            run.move = self._move(run, *order)
+            run.move = self.new_move(run, *order)
         return run.move
 
-    def _move(self, run: Run, plan: Plan, spec: Specification) -> Move:
+    def new_move(self, run: Run, plan: Plan, spec: Specification) -> Move:
+        """The approach's own part of a migration; does nothing remote yet. Raises BadInput."""
         source, destination = self.inventory.end(plan.source), self.inventory.end(plan.destination)
         assert plan.approach is not None
         assert plan.strategy is not None
         kind = (plan.approach, plan.strategy, source.orchestrator.name, destination.orchestrator.name)
-        return APPROACHES[kind](Order(run.id, plan, spec, source, destination, run.emit, lambda: run.cancelled))
+        return APPROACHES[kind](Order(run.id, plan, spec, source, destination, run.emit, lambda: run.halted))
 
     def prober(self, run: Run, spec: Specification) -> Prober | None:
         """A client of the service, where it publishes a TCP port and answers there."""
-        port = next((each for each in spec.ports if each.protocol == "tcp"), None)
-        if port is None:
-            return None
+        return next((prober for prober in self.probers(run, spec) if prober.start()), None)
 
-        def address(transport: Transport) -> Address:
-            return Address(transport.address, port.host, port.container)
-
-        source, destination = (self.inventory.end(each) for each in (run.migration.source, run.migration.destination))
+    def probers(self, run: Run, spec: Specification) -> list[Prober]:
+        """A client for each TCP port that others reach, not started."""
+        ends = [self.inventory.end(each).transport for each in (run.migration.source, run.migration.destination)]
         interval = self.config.coordinator.probe_interval
-        found = Prober(address(source.transport), address(destination.transport), interval, run.emit)
-        return found if found.start() else None
+
+        def prober(port: Port) -> Prober:
+            source, destination = (Address(end.address, port.host, port.container) for end in ends)
+            return Prober(source, destination, interval, run.emit)
+
+        return [prober(port) for port in spec.ports if port.protocol == "tcp" and not port.address.startswith(LOCAL)]
 
     def forget(self, run: Run) -> None:
         """It has ended."""
@@ -245,14 +262,13 @@ def pre_migration(migration_id: str) -> Failure | None:
     run = _engine.run(migration_id)
     if _engine.journal.decision(migration_id) is Decision.COMMIT:
         return None  # decided, and then the machine went down so hard that DBOS has forgotten this step
-    if not _engine.journal.touch(migration_id):
-        return Failure(
-            run.migration.step.value, "interrupted", "the coordinator ended before anything was decided", "try again"
-        )
+    if _engine.journal.touched(migration_id) or _engine.journal.decision(migration_id) is not None:
+        return interrupted(run)
     run.emit("phase", phase=run.migration.phase.value)
     try:
         with run.step(Step.VERIFY):
             move, spec = _verify(run)
+        _engine.journal.touch(migration_id)  # from here on, a crash means undoing
         for step, work in _preparations(move):
             with run.step(step):
                 work()
@@ -262,9 +278,11 @@ def pre_migration(migration_id: str) -> Failure | None:
                 "the service does not answer on a published TCP port: downtime is measured from freeze to thaw",
                 "warning",
             )
-        time.sleep(SETTLE if run.prober else 0.0)
+        began = time.time()
         with run.step(Step.ARM):
             move.arm()
+        run.idle = max(0.0, began + SETTLE - time.time()) if run.prober else 0.0
+        time.sleep(run.idle)
     except Exception as error:  # whatever it is, what was touched must be undone
         return failure_of(error, run)
     return None
@@ -272,11 +290,21 @@ def pre_migration(migration_id: str) -> Failure | None:
 
 def failure_of(error: Exception, run: Run) -> Failure:
     """What the journal and the operator get to know; what is not one of ours is a fault of umsui."""
+    if isinstance(error, Cancelled) and not run.cancelled:
+        error = run.overdue() or error  # the approach stopped because it was told to, and not by the operator
+    run.broken(str(error))
     if isinstance(error, UmsuiError):
         return error.failure(run.migration.step.value)
     log.error("migration %s, step %s", run.id, run.migration.step.value, exc_info=error)
     words = f"a fault of umsui: {type(error).__name__}: {error}"
     return Failure(run.migration.step.value, "fault", words, "the coordinator's log has the details; please report it")
+
+
+def interrupted(run: Run) -> Failure:
+    """Why a migration is undone that a coordinator finds half done."""
+    words = f"the coordinator ended during {run.migration.step.value}, before anything was decided"
+    run.broken("interrupted")
+    return Failure(run.migration.step.value, "interrupted", words, "try again")
 
 
 def _preparations(move: Move) -> list[tuple[Step, Callable[[], None]]]:
@@ -309,9 +337,8 @@ def _verify(run: Run) -> tuple[Move, Specification]:
     source = engine.inventory.end(decided.source)
     spec = source.orchestrator.specification(source.transport, run.migration.service.partition("/")[2])
     engine.journal.planned(run.id, decided, spec)
-    move = engine.move(run)
-    assert move is not None
-    return move, spec
+    run.move = engine.new_move(run, decided, spec)  # of the whole specification: the journal keeps no secrets
+    return run.move, spec
 
 
 @DBOS.step()
@@ -321,9 +348,7 @@ def migration_phase(migration_id: str) -> Failure | None:
     if journal.decision(migration_id) is Decision.COMMIT:
         return None  # decided, and then the coordinator died
     if run.move is None:
-        return Failure(
-            run.migration.step.value, "interrupted", "the coordinator ended before anything was decided", "try again"
-        )
+        return interrupted(run)
     try:
         run.check()
         if run.prober is not None:
@@ -333,6 +358,8 @@ def migration_phase(migration_id: str) -> Failure | None:
         run.check_downtime()
         run.emit("step", step=Step.COMMIT.value, state="started")
         journal.decide(migration_id, Decision.COMMIT, "both ends have voted")
+    except AlreadyDecided:  # cancelled in the last moment
+        return failure_of(Cancelled(CANCELLED), run)
     except Exception as error:  # whatever it is, the service must go on
         return None if journal.decision(migration_id) is Decision.COMMIT else failure_of(error, run)
     return None
@@ -344,25 +371,33 @@ def post_migration(migration_id: str) -> str:
     run = _engine.run(migration_id)
     outcome, failure = Outcome.COMMITTED, None
     try:
-        _finish_forward(run)
+        if run.migration.finished is None:  # else it was concluded, and then the coordinator died
+            _finish_forward(run)
     except Exception as error:  # it was decided, and it cannot be done: somebody must look
         outcome, failure = Outcome.UNKNOWN, failure_of(error, run)
-    run.conclude(outcome, failure)
+    return _conclude(run, outcome, failure)
+
+
+def _conclude(run: Run, outcome: Outcome, failure: Failure | None) -> str:
+    ended = run.conclude(outcome, failure)
     _engine.forget(run)
-    return outcome.value
+    return ended.value
 
 
 def _finish_forward(run: Run) -> None:
+    run.change(cancellable=False)
+    if run.move is None:
+        _resume_commit(run)
     move = _engine.move(run)
     assert move is not None
     insist(run, move.commit)
     run.emit("step", step=Step.COMMIT.value, state="done")
-    run.change(cancellable=False)
     if run.prober is not None:
         with run.step(Step.FIRST_REPLY):
             answered = run.prober.wait(REPLY)
         if not answered:
             run.log(f"the service has not answered at its new place within {REPLY:g} s", "error")
+    replied = time.time()
     if run.migration.strategy is Strategy.POST_COPY:
         with run.step(Step.DRAIN):  # if this fails nothing may be removed: the source has what is left of the service
             insist(run, move.drain)
@@ -371,25 +406,41 @@ def _finish_forward(run: Run) -> None:
     with run.step(Step.REMOVE_SOURCE):
         insist(run, move.finish)
     run.emit("step", step=Step.CLEAN_UP.value, state="done", seconds=0.0)
-    time.sleep(AFTER if run.prober else 0.0)
+    run.worked()
+    time.sleep(max(0.0, replied + AFTER - time.time()) if run.prober else 0.0)
+
+
+def _resume_commit(run: Run) -> None:
+    """After a crash: the service may still stand still while clients wait, so go on measuring that."""
+    run.log("the coordinator was restarted; it had been decided to commit: finishing", "warning")
+    order, last = _engine.journal.order(run.id), run.last_reply
+    if order is not None and last is not None and not run.committed:
+        run.prober = next((prober for prober in _engine.probers(run, order[1]) if prober.resume(last)), None)
 
 
 @DBOS.step()
 def undo(migration_id: str, failure: Failure) -> str:
     """Nothing was decided, so it is off: the service goes on at the source."""
     run, journal = _engine.run(migration_id), _engine.journal
+    if run.migration.finished is not None:  # it was concluded, and then the coordinator died
+        return _conclude(run, Outcome.ROLLED_BACK, failure)
     try:
         journal.decide(migration_id, Decision.ABORT, failure.message)
     except sqlite3.Error:
         log.exception("%s: the decision could not be written", migration_id)  # none is as good: it is off either way
     outcome = Outcome.ROLLED_BACK
     try:
-        move = _engine.move(run)
-        if move is None:
-            outcome = Outcome.REFUSED if failure.step == Step.VERIFY.value else Outcome.ROLLED_BACK
-        else:
+        if journal.why(migration_id) == CANCELLED:
+            failure = Failure(failure.step, Cancelled.code, CANCELLED)
+        run.change(cancellable=False)
+        if journal.touched(migration_id):
             run.log(f"undoing: {failure.message}", "warning")
+            move = _engine.move(run)
+            assert move is not None
             insist(run, move.rollback)
+        elif failure.step == Step.VERIFY.value and failure.code not in UNREFUSED:
+            outcome = Outcome.REFUSED
+        run.worked()
     except Exception as error:  # it could not be undone: somebody must look
         found = failure_of(error, run)
         outcome, failure = (
@@ -398,9 +449,7 @@ def undo(migration_id: str, failure: Failure) -> str:
         )
     if failure.code == Cancelled.code and outcome is not Outcome.UNKNOWN:
         outcome = Outcome.CANCELLED
-    run.conclude(outcome, failure)
-    _engine.forget(run)
-    return outcome.value
+    return _conclude(run, outcome, failure)
 
 
 def insist(run: Run, work: Callable[[], None]) -> None:

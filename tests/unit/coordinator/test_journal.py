@@ -18,7 +18,7 @@ from umsui.coordinator.journal import AlreadyDecided, Decision, Journal
 from umsui.errors import BadInput
 from umsui.model import Event, Outcome
 
-from .world import migration, plan_of, request
+from .world import SPEC, migration, plan_of, request
 
 A, B = "aaaa", "bbbb"
 
@@ -235,3 +235,38 @@ def test_what_is_not_there(journal: Journal, call: str) -> None:
     assert list(journal.recording("nobody")) == []
     with pytest.raises(BadInput):
         journal.decide("nobody", Decision.ABORT, "")
+
+
+def test_no_secret_is_written_down(journal: Journal, tmp_path: Path) -> None:
+    secret = "hunter2-hunter2"
+    spec = replace(
+        SPEC,
+        environment={"PASSWORD": secret},
+        command=("serve", secret),
+        entrypoint=(secret,),
+        labels={"l": secret},
+        annotations={"a": secret},
+        health={"test": secret},
+    )
+    journal.planned(A, plan_of(request()), spec)
+    journal.close()
+    written = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+    assert b"memhog" in written
+    assert secret.encode() not in written
+    assert all(path.stat().st_mode & 0o077 == 0 for path in tmp_path.glob("*.sqlite*"))
+
+
+def test_the_document_costs_no_fsync(journal: Journal) -> None:
+    level = "PRAGMA synchronous"
+    assert (journal._db.execute(level).fetchone()[0], journal._quick.execute(level).fetchone()[0]) == (2, 1)
+
+
+def test_whether_it_is_concluded(journal: Journal, tmp_path: Path) -> None:
+    assert not journal.concluded(A)
+    journal.record(Event(1.0, A, "log", {"message": '"kind":"outcome"'}))
+    assert not journal.concluded(A)
+    journal.record(Event(2.0, A, "outcome", {"result": {}}))
+    assert journal.concluded(A)
+    with (tmp_path / "recordings" / f"{A}.jsonl").open("a") as file:
+        file.write('{"t": 3, "kind"')
+    assert not journal.concluded(A)

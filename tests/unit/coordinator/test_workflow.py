@@ -23,7 +23,7 @@ from umsui.coordinator.journal import Decision, Journal
 from umsui.coordinator.run import Run
 from umsui.coordinator.workflow import Engine
 from umsui.core.session import AgentError
-from umsui.errors import BadInput, HostKeyChanged, Refused, UmsuiError, Unknown, Unreachable
+from umsui.errors import BadInput, Cancelled, HostKeyChanged, Refused, UmsuiError, Unknown, Unreachable
 from umsui.interface.protocol import Order
 from umsui.model import Approach, Exit, Failure, Finding, Migration, Outcome, Phase, Port, Step, Strategy
 
@@ -104,7 +104,7 @@ def world(left: tuple[Engine, Any], monkeypatch: pytest.MonkeyPatch) -> World:
 
 
 def test_committed(world: World) -> None:
-    done = world.migrate()
+    done = world.migrate({"switch": lambda order: time.sleep(0.03)})
     assert done.outcome is Outcome.COMMITTED
     assert exit_of(done) is Exit.DONE
     assert world.script.calls == WHOLE
@@ -149,7 +149,7 @@ def test_a_failure_at_any_step_rolls_back_once(world: World, step: str, error: E
     assert done.error.step == {"copy_ahead": "copy-ahead", "switch": "transfer"}.get(step, step)
     assert done.downtime is None
     failed = [e for e in world.events(done) if e.get("state") == "failed"]
-    assert [e["step"] for e in failed] == ([done.error.step] if step != "switch" else [])
+    assert [e["step"] for e in failed] == [done.error.step]
 
 
 @pytest.mark.parametrize("step", STEPS)
@@ -411,3 +411,80 @@ def test_downtime_is_what_a_client_saw(world: World, monkeypatch: pytest.MonkeyP
     probes = [event for event in world.events(done) if event["kind"] == "probe"]
     assert probes[-1]["downtime"] == pytest.approx(done.downtime)
     assert [event["step"] for event in world.events(done) if event.get("step") == "first-reply"]
+
+
+def test_a_cancel_that_was_accepted_is_never_followed_by_a_commit(world: World) -> None:
+    """Between the last look at the flag and the decision: the decision itself must lose."""
+    decide = world.engine.journal.decide
+
+    def late(migration_id: str, decision: Decision, why: str) -> None:
+        if decision is Decision.COMMIT:
+            world.engine.cancel(migration_id)
+        decide(migration_id, decision, why)
+
+    world.patch.setattr(world.engine.journal, "decide", late)
+    done = world.migrate()
+    assert done.outcome is Outcome.CANCELLED
+    assert "commit" not in world.script.calls
+    assert world.script.calls[-2:] == ["rollback", "close"]
+
+
+def test_a_deadline_ends_a_long_step(world: World) -> None:
+    def copy_ahead(order: Order) -> None:
+        waiting_for(order.cancelled)
+        raise Cancelled("told to stop")
+
+    done = world.migrate({"copy_ahead": copy_ahead}, deadline=0.3)
+    assert done.outcome is Outcome.ROLLED_BACK
+    assert done.error is not None
+    assert (done.error.step, done.error.code) == ("copy-ahead", "deadline")
+
+
+def test_after_the_decision_nobody_is_told_to_stop(world: World) -> None:
+    told: list[bool] = []
+
+    def commit(order: Order) -> None:
+        time.sleep(0.4)
+        told.append(order.cancelled())
+
+    assert world.migrate({"commit": commit}, deadline=0.3).outcome is Outcome.COMMITTED
+    assert told == [False]
+
+
+def test_a_fault_while_verifying_is_no_refusal(world: World) -> None:
+    def broken(*_: Any) -> Any:
+        raise KeyError("a bug")
+
+    world.patch.setattr(workflow, "plan", broken)
+    done = world.migrate()
+    assert (done.outcome, exit_of(done)) == (Outcome.ROLLED_BACK, Exit.ROLLED_BACK)
+    assert world.script.calls == []
+
+
+def test_the_total_is_the_work_without_the_measuring(world: World) -> None:
+    def slow_plan(asked: Any, *_: Any) -> Any:
+        time.sleep(0.2)
+        return plan_of(asked)
+
+    world.patch.setattr(workflow, "plan", slow_plan)
+    done = world.migrate({"connect": lambda order: time.sleep(0.05), "reserve": lambda order: time.sleep(0.05)})
+    assert 0.1 <= done.overhead.creation < 0.15
+    assert 0.1 <= done.overhead.total < 0.2
+
+
+def test_nothing_comes_after_the_outcome(world: World) -> None:
+    orders: list[Order] = []
+    done = world.migrate({"connect": orders.append})
+    orders[0].emit("log", level="info", message="an agent that is late")
+    assert world.events(done)[-1]["kind"] == "outcome"
+
+
+def test_the_approach_gets_all_of_the_specification(world: World) -> None:
+    """The journal keeps no secrets; what is created at the destination must have them all the same."""
+    world.inventory.spec = replace(SPEC, environment={"PASSWORD": "hunter2"}, labels={"a": "b"}, command=("serve",))
+    orders: list[Order] = []
+    done = world.migrate({"reserve": orders.append})
+    assert orders[0].specification == world.inventory.spec
+    kept = world.engine.journal.order(done.id)
+    assert kept is not None
+    assert kept[1].environment == {}
