@@ -69,11 +69,12 @@ def _measure(figure: str, place: Place, wanted: Wanted, movers: Sequence[Mover],
 def _once(figure: str, place: Place, load: Load, mover: Mover, run: int) -> tuple[Row, str]:
     """One service started, moved, checked and removed."""
     source, destination = place.host(SOURCE), place.host(DESTINATION)
-    whole = False
+    harm = "it did not move"
     try:
         before = service.start(source, load)
         measured = mover.move()
-        whole = measured.outcome == Outcome.COMMITTED and service.intact(destination, before)
+        if measured.outcome == Outcome.COMMITTED:
+            harm = service.damage(destination, before)
     except UmsuiError as error:
         measured = Measured(Outcome.REFUSED.value, note=error.message)
     finally:
@@ -81,7 +82,7 @@ def _once(figure: str, place: Place, load: Load, mover: Mover, run: int) -> tupl
     if mover.tool == Ours.tool:
         place.note_memory()
     values = asdict(measured)
-    note = values.pop("note")
+    note = "; ".join(part for part in (harm, values.pop("note")) if part)
     row = Row(
         figure,
         mover.tool,
@@ -94,7 +95,7 @@ def _once(figure: str, place: Place, load: Load, mover: Mover, run: int) -> tupl
         load.dirty,
         run,
         **values,
-        intact=whole,
+        intact=not harm,
     )
     return row, note
 

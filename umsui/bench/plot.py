@@ -159,7 +159,8 @@ def _curve(each: Series, frame: _Frame) -> Iterable[str]:
     dashes = ' stroke-dasharray="5 4"' if each.foreign else ""
     path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
     yield f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"{dashes}/>'
-    for (x, y), place in zip(points, known, strict=True):
+    for x, y in points:
         yield f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{colour}"/>'
-        shift = -8 if (frame.number + frame.of) % 2 == 0 else 16
+    for x, y, place in [(*points[at], known[at]) for at in sorted({0, len(known) - 1}) if known]:
+        shift = -8 if frame.number % 2 == 0 else 16  # a number at each point would hide the lines
         yield _text(x, y + shift, f"{each.values[place]:.3g}", "middle", size=10)

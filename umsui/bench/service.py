@@ -17,6 +17,7 @@ NAME = "memhog"
 IMAGE = "localhost/umsui/memhog:1"
 PORT = 8000
 READY = 60.0  # seconds that it may take to fill its memory
+ANSWER = 10.0  # seconds for an answer of the service that has arrived
 CHECKSUM = 60.0  # seconds that a checksum may take
 
 
@@ -57,14 +58,18 @@ def start(host: Host, load: Load) -> dict[str, Any]:
     raise LabError(f"{NAME} does not answer at {host.name} within {READY:g} s", "Is this machine short of memory?")
 
 
-def intact(host: Host, before: dict[str, Any]) -> bool:
-    """Whether the service at ``host`` is the one that answered ``before``, with a counter and memory that went on."""
+def damage(host: Host, before: dict[str, Any]) -> str:
+    """What is wrong with the service at ``host``, which answered ``before`` elsewhere; "" when all of it arrived."""
     try:
-        now = ask(host)
+        now = ask(host, timeout=ANSWER)
         whole = ask(host, "/checksum", CHECKSUM)
-    except (OSError, ValueError, http.client.HTTPException):
-        return False
-    return bool(now["nonce"] == before["nonce"] and now["count"] > before["count"] and whole["ok"])
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        return f"it does not answer: {type(error).__name__} {error}"
+    if now["nonce"] != before["nonce"]:
+        return "it was started afresh: another nonce"
+    if now["count"] <= before["count"]:
+        return f"its counter went from {before['count']} to {now['count']}"
+    return "" if whole["ok"] else "the checksum of its memory is wrong"
 
 
 def remove(*where: Host) -> None:
