@@ -141,8 +141,8 @@ class FakeFeed:
     async def cancel(self, migration: str) -> Migration:
         self._there()
         self.cancelled.append(migration)
-        document = {"outcome": "cancelled", "overhead": {"total": 1.9},
-                    "error": {"step": "copy-ahead", "code": "cancelled", "message": "cancelled by the operator"}}  # fmt: skip
+        error = {"step": "copy-ahead", "code": "cancelled", "message": "cancelled by the operator"}
+        document = {"outcome": "cancelled", "overhead": {"total": 1.9}, "error": error}
         self.script.clear()
         last = self.told[migration][-1].t if self.told.get(migration) else 0.0
         self.tell(Event(last + 0.1, migration, "outcome", {"result": document}))

@@ -17,7 +17,7 @@ from umsui.console.screens.migration import MigrationScreen
 from umsui.console.screens.plan import PlanScreen
 
 LIMIT = 0.050
-NOMINAL = 0.030
+NOMINAL = 0.015
 """Seconds of processor that the yardstick takes on the machine that the limit is meant for."""
 
 

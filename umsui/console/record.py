@@ -158,6 +158,7 @@ class Record:
     def _on_step(self, t: float, data: Mapping[str, Any]) -> None:
         run = self.steps.setdefault(str(data.get("step", "")), StepRun())
         state = str(data.get("state", ""))
+        again = run.state == state  # steps may run twice; that is no news
         if state == "started" or run.state == "pending":
             run.began = t
         run.state = state
@@ -168,6 +169,10 @@ class Record:
         elif state in ("done", "failed"):
             run.seconds = t - run.began
         run.note = str(data.get("note") or run.note)
+        if state in ("done", "failed") and not again:
+            level = "error" if state == "failed" else "step"
+            note = f": {run.note}" if run.note else ""
+            self.log.append(LogLine(t, level, f"{data.get('step')} {state}{note}"))
 
     def _on_progress(self, t: float, data: Mapping[str, Any]) -> None:
         amount = self.amounts.setdefault(str(data.get("what", "")), Amount())

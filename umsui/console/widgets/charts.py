@@ -12,6 +12,8 @@ from umsui.console.text import Line, column, spread
 from umsui.console.widgets.canvas import Canvas
 
 AXIS = 9
+FLOOR = 0.001
+"""Replies faster than this are drawn at the bottom: their differences say nothing."""
 TALLEST = 4
 """Rows of the throughput's bars: each costs some bytes with each new column."""
 _BRAILLE = ((0x40, 0x04, 0x02, 0x01), (0x80, 0x20, 0x10, 0x08))
@@ -106,10 +108,9 @@ def _columns(samples: Sequence[tuple[float, float | None]], left: float, span: f
 
 
 def _scale(values: Sequence[float]) -> tuple[float, float]:
-    """Decades that hold all values."""
-    low = 10 ** math.floor(math.log10(max(min(values, default=0.001), 1e-4)))
-    high = 10 ** math.ceil(math.log10(max(max(values, default=0.01), low * 10) * 1.0001))
-    return low, max(high, low * 100)
+    """From 1 ms on, in whole decades: a scale that stays is a chart that stays."""
+    high = 10 ** math.ceil(math.log10(max(max(values, default=0.01), 0.01) * 1.0001))
+    return FLOOR, max(high, 100 * FLOOR)
 
 
 def _plot(values: Sequence[float | None], height: int, low: float, high: float) -> list[list[str]]:
@@ -131,13 +132,12 @@ def _plot(values: Sequence[float | None], height: int, low: float, high: float) 
 
 
 def _axis(y: int, height: int, low: float, high: float) -> Line:
-    """Labels at top, middle and bottom."""
-    marks = {0: high, height - 1: low}
-    if height >= 7:
-        marks[(height - 1) // 2] = math.sqrt(low * high)
-    if y not in marks:
-        return [(" " * (AXIS - 1), ""), ("│", "faint"), (" ", "")]
-    return [column(words.duration(marks[y]), AXIS - 2, "dim", right=True), (" ┤", "faint"), (" ", "")]
+    """A label at each decade."""
+    decades = round(math.log10(high / low))
+    for decade in range(decades + 1):
+        if round((height - 1) * (1 - decade / decades)) == y:
+            return [column(words.duration(low * 10**decade), AXIS - 2, "dim", right=True), (" ┤", "faint"), (" ", "")]
+    return [(" " * (AXIS - 1), ""), ("│", "faint"), (" ", "")]
 
 
 def _blank(record: Record, left: float, span: float, width: int) -> tuple[int, int, str, str] | None:
@@ -210,8 +210,9 @@ class WireChart(Canvas):
         lines = self._bars(record, width, bars)
         lines.append(self._sum(record, width))
         for what, amount in detail:
-            done = words.part(amount.done, max(amount.total or 0, amount.done)) + " "
-            lines.append(spread([(f" {what}", "dim")], [(done, "dim")], width))
+            total = max(amount.total or 0, amount.done)
+            done = words.part(amount.done, total) if record.result is None else words.size(amount.done)
+            lines.append(spread([(f" {what}", "dim")], [(f"{done} ", "dim")], width))
         return lines
 
     def _bars(self, record: Record, width: int, height: int) -> list[Line]:
@@ -232,8 +233,10 @@ class WireChart(Canvas):
         return [[(" ", ""), (row, "wire"), (" ", "")] for row in rows]
 
     def _sum(self, record: Record, width: int) -> Line:
-        left: Line = [(f" {words.part(record.done, record.total)}", "text")]
-        if record.done < record.total and record.left is not None:
+        over = record.result is not None
+        said = f"{words.size(record.done)} sent" if over else words.part(record.done, record.total)
+        left: Line = [(f" {said}", "text")]
+        if not over and record.done < record.total and record.left is not None:
             left.append((f" · left {words.coarse(record.left)}", "text"))
         top = max((value for _, value in record.rates), default=0.0)
         rate = (

@@ -61,13 +61,13 @@ class ClusterHeader(Canvas):
             return [(" ", ""), (fit(f"→ {cluster.fix}", width - 2), "text")]
         seen = [node for node in cluster.nodes if node.memory]
         if not seen:
-            return [(" cpu  ·   mem  ·", "faint")]
+            return [(" load ·   mem  ·", "faint")]
         cores = sum(node.cores for node in seen) or 1
         cpu = "".join(LEVELS[min(int(node.load / (node.cores or 1) * 7.99), 7)] for node in seen[:6])
         total = sum(node.memory for node in seen)
         used = 1 - sum(node.memory_free for node in seen) / total
         load = sum(node.load for node in seen) / cores * 100
-        left: Line = [(" cpu ", "dim"), (cpu, "bar"), (f" {load:.0f} %", "text"), ("   mem ", "dim")]
+        left: Line = [(" load ", "dim"), (cpu, "bar"), (f" {load:.0f} %", "text"), ("   mem ", "dim")]
         return [*left, (f"{used * 100:.0f} %", "text"), (f" of {words.size(total)}", "dim")]
 
 

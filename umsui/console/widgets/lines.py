@@ -194,13 +194,14 @@ class KeyLine(Canvas):
         self._spans = []
         for action in keymap.footer(self.scope):
             size = len(action.key) + 1 + len(action.short)
+            if action.name in self.disabled_names:
+                continue
             if length(line) + size > width:
                 break
-            off = action.name in self.disabled_names
             self._spans.append((length(line), size, action.call))
             line += [
-                (action.key, "faint" if off else "key"),
-                (f" {action.short}", "faint" if off else "dim"),
+                (action.key, "key"),
+                (f" {action.short}", "dim"),
                 ("   ", ""),
             ]
         return [line]

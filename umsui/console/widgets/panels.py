@@ -158,7 +158,9 @@ def _step(step: Step, moment: Moment, width: int) -> Line:
     took = words.duration(seconds) if seconds is not None else "skipped" if state == "skipped" else ""
     head: Line = [(f" {glyph} ", ink), column(words.step(step), 13, name_ink), column(took, 8, name_ink, right=True)]
     room = width - 24
-    return [*head, (" " + fit(run.note, room - 1), "dim")] if run.note and room > 6 else head
+    # Beside these stands the bracket.
+    noted = bool(run.note) and room > 6 and step not in words.DOWN_STEPS
+    return [*head, (" " + fit(run.note, room - 1), "dim")] if noted else head
 
 
 class OverheadPanel(Canvas):
@@ -268,7 +270,7 @@ class LogPanel(Canvas):
         end = len(log) - self.back
         for index in range(max(end - room, 0), end):
             entry = log[index]
-            ink = {"warning": "warn", "error": "bad"}.get(entry.level, "text")
+            ink = {"warning": "warn", "error": "bad", "step": "dim"}.get(entry.level, "text")
             mark = {"warning": "⚠ ", "error": "✕ "}.get(entry.level, "")
             stamp = column(f"{entry.t:.2f}", 8, "faint", right=True)
             lines.append(crop([stamp, ("  ", ""), (mark + entry.message, ink)], width))
