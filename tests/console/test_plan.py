@@ -15,6 +15,22 @@ from umsui.errors import Refused
 from umsui.model import Approach, MigrationRequest, Strategy
 
 WIDE = (120, 40)
+SAID = (
+    "● orchestrator-level post-copy",
+    "120 ms down",
+    "3.40 s in all",
+    "○ orchestrator-level pre-copy",
+    "✕ service-level",
+    "the image has no agent",
+    "fix umsui image build",
+    "⚠ 1 warning",
+    "3 open client connections will be closed",
+    "between 80 ms and 210 ms",
+    "losing azure-lab/azure-1 would lose the service",
+    "memory 64 MiB",
+    "10.77.0.12:8000",
+)
+"""What decides, of the plan to gcp-lab."""
 
 
 async def offer(pilot: Pilot[None], name: str, to: str) -> PlanScreen:
@@ -46,10 +62,7 @@ async def test_everything_that_decides_is_said(app: Console) -> None:
         await offer(pilot, "memhog", "gcp-lab")
         await until(pilot, lambda: "13 checks passed" in text_of(pilot))
         shown = text_of(pilot)
-        for piece in ("● orchestrator-level post-copy", "120 ms down", "3.40 s in all",
-                      "○ orchestrator-level pre-copy", "✕ service-level", "the image has no agent", "fix umsui image build", "⚠ 1 warning",
-                      "3 open client connections will be closed", "between 80 ms and 210 ms",
-                      "losing azure-lab/azure-1 would lose the service", "memory 64 MiB", "10.77.0.12:8000"):  # fmt: skip
+        for piece in SAID:
             assert piece in shown
 
 
