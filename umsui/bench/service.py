@@ -64,12 +64,21 @@ def damage(host: Host, before: dict[str, Any]) -> str:
         now = ask(host, timeout=ANSWER)
         whole = ask(host, "/checksum", CHECKSUM)
     except (OSError, ValueError, http.client.HTTPException) as error:
-        return f"it does not answer: {type(error).__name__} {error}"
+        return f"it does not answer: {type(error).__name__} {error} ({_state(host)})"
     if now["nonce"] != before["nonce"]:
         return "it was started afresh: another nonce"
     if now["count"] <= before["count"]:
         return f"its counter went from {before['count']} to {now['count']}"
     return "" if whole["ok"] else "the checksum of its memory is wrong"
+
+
+def _state(host: Host) -> str:
+    """What its processes are doing: state and where in the kernel."""
+    try:
+        found = hosts.run_in(host, ["ps", "-C", NAME, "-o", "stat=,wchan:32="])
+    except LabError:
+        return "no process of it is there"
+    return ", ".join(" ".join(line.split()) for line in found.splitlines())
 
 
 def remove(*where: Host) -> None:
