@@ -5,27 +5,32 @@ On the standard library alone: an HTTP library would cost a third of the console
 
 from __future__ import annotations
 
-import asyncio
 import http.client
 import json
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import closing
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import quote
 
 from umsui import errors, locations
 from umsui.coordinator.codec import decode, encode
 from umsui.model import Cluster, Event, Exit, Finding, Migration, MigrationRequest, Plan, Service, Specification
 
+if TYPE_CHECKING:
+    from umsui.coordinator.async_client import AsyncClient
+
+__all__ = ["AsyncClient", "Client", "ServiceDetail", "ensure_running", "to_event"]
+
 T = TypeVar("T")
 
 PATIENCE = 120.0  # seconds for an answer: a plan probes both ends
-LIMIT = 64 << 20  # bytes of one line of the event stream
+QUIET = 30.0  # seconds without a sign of life on a stream; heartbeats come each 5 s
+LOG_LIMIT = 5 << 20  # bytes of coordinator.log at a start, above which it becomes coordinator.log.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,30 +42,43 @@ class ServiceDetail:
     logs: tuple[str, ...] = ()
 
 
+def __getattr__(name: str) -> Any:
+    """``AsyncClient``, from a module of its own: asyncio doubles what an import costs, and the CLI needs none."""
+    if name == "AsyncClient":
+        from umsui.coordinator.async_client import AsyncClient  # noqa: PLC0415
+
+        return AsyncClient
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
 def ensure_running(timeout: float = 20.0) -> None:
-    """Start a coordinator where none answers, detached, and wait for it. Raises Unreachable."""
-    path = locations.coordinator_socket()
-    if _answers(path):
+    """Start a coordinator where none answers, detached, and wait for it, ``timeout`` seconds at most.
+
+    Raises Unreachable, or what the coordinator itself ends with: BadInput for a malformed config.
+    """
+    path, end = locations.coordinator_socket(), time.monotonic() + timeout
+    if _answers(path, timeout):
         return
     log = locations.ensure(locations.data_dir()) / "coordinator.log"
-    process = _start(log)
-    end = time.monotonic() + timeout
-    while not _answers(path):
-        if process.poll() or time.monotonic() > end:
-            tail = log.read_text(errors="replace").strip().splitlines()[-1:]
-            raise errors.Unreachable(
-                f"the coordinator did not start: {' '.join(tail) or 'no answer'}", f"see {log}", code="no-coordinator"
-            )
+    process, offset = _start(log)
+    while not _answers(path, max(0.1, end - time.monotonic())):
+        if process.poll():
+            raise _said(log, offset, process.returncode)
+        if time.monotonic() > end:
+            words = f"the coordinator did not start within {timeout:g} s"
+            raise errors.Unreachable(words, f"see {log}", code="no-coordinator")
         time.sleep(0.02)
         # Ours ends with 0 when there is another one: which has won the race and will answer, or is just ending.
-        if process.poll() == 0 and not _answers(path):
+        if process.poll() == 0 and not _answers(path, max(0.1, end - time.monotonic())):
             time.sleep(0.2)
-            process = _start(log)
+            process, offset = _start(log)
 
 
-def _start(log: Path) -> subprocess.Popen[bytes]:
+def _start(log: Path) -> tuple[subprocess.Popen[bytes], int]:
+    if log.exists() and log.stat().st_size > LOG_LIMIT:
+        log.replace(log.with_suffix(".log.1"))
     with log.open("ab") as out:
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-m", "umsui.coordinator"],
             stdin=subprocess.DEVNULL,
             stdout=out,
@@ -68,18 +86,44 @@ def _start(log: Path) -> subprocess.Popen[bytes]:
             start_new_session=True,
             cwd="/",
         )
+        return process, out.tell()
 
 
-def _answers(path: Path) -> bool:
-    with closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as probe:
-        try:
-            probe.connect(str(path))
-        except OSError:
-            return False
-    return True
+def _answers(path: Path, timeout: float = 5.0) -> bool:
+    """Whether a coordinator does: one that was just killed accepts connections, too. Raises Unreachable if it hangs."""
+    connection = _UnixConnection(path, timeout)
+    try:
+        connection.request("GET", "/v1/info")
+        return connection.getresponse().status == 200
+    except TimeoutError as error:
+        fix = (
+            f"end the process whose id is in {locations.coordinator_pid_file()}: the next start takes up its migrations"
+        )
+        raise errors.Unreachable("the coordinator hangs", fix, code="no-coordinator") from error
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
 
 
-def _error(status: int, body: bytes) -> errors.UmsuiError:
+def _said(log: Path, offset: int, status: int) -> errors.UmsuiError:
+    """What a coordinator that did not come up has written into its log."""
+    with log.open("rb") as file:
+        file.seek(offset)
+        lines = file.read().decode(errors="replace").strip().splitlines()
+    told = {key: words for key, _, words in (line.strip().partition(": ") for line in lines)}
+    if "error" in told and status in {each.value for each in Exit}:
+        return _kind(Exit(status))(told["error"], told.get("fix", ""))
+    words = f"the coordinator did not start: {lines[-1] if lines else f'it ended with {status}'}"
+    return errors.Unreachable(words, f"see {log}", code="no-coordinator")
+
+
+def _kind(code: Exit) -> type[errors.UmsuiError]:
+    classes = (errors.BadInput, errors.Refused, errors.Unreachable, errors.Cancelled, errors.Unknown)
+    return next((each for each in classes if each.exit is code), errors.UmsuiError)
+
+
+def as_error(status: int, body: bytes) -> errors.UmsuiError:
     """The coordinator's error as the class that it was there."""
     try:
         document = json.loads(body)
@@ -87,19 +131,19 @@ def _error(status: int, body: bytes) -> errors.UmsuiError:
         message = str(found["message"])
     except (ValueError, KeyError, TypeError):
         return errors.UmsuiError(f"the coordinator answered {status}: {body[:200]!r}", code="coordinator-fault")
-    classes = (errors.BadInput, errors.Refused, errors.Unreachable, errors.Cancelled, errors.Unknown)
-    kind = next((each for each in classes if each.exit is code), errors.UmsuiError)
-    return kind(message, found.get("fix", ""), step=found.get("step", ""), code=found.get("code", ""))
+    return _kind(code)(message, found.get("fix", ""), step=found.get("step", ""), code=found.get("code", ""))
 
 
-def _parsed(data: bytes) -> Any:
+def parsed(data: bytes) -> Any:
+    """A body as JSON. Raises Unreachable when it is cut off."""
     try:
         return json.loads(data) if data else None
     except ValueError as error:
-        raise _gone(error) from error
+        raise gone(error) from error
 
 
-def _shaped(shape: type[T], data: Any) -> T:
+def shaped(shape: type[T], data: Any) -> T:
+    """JSON as one of the model's values. Raises UmsuiError when the coordinator is of another version."""
     try:
         return decode(shape, data)
     except (KeyError, TypeError, ValueError) as error:
@@ -110,12 +154,14 @@ def _shaped(shape: type[T], data: Any) -> T:
         ) from error
 
 
-def _request_body(request: MigrationRequest, confirm: str | None = None) -> bytes:
+def request_body(request: MigrationRequest, confirm: str | None = None) -> bytes:
+    """What a plan or, with ``confirm``, a migration is asked for with."""
     body = encode(request) if confirm is None else {"request": encode(request), "confirm": confirm}
     return json.dumps(body).encode()
 
 
-def _gone(error: Exception) -> errors.Unreachable:
+def gone(error: Exception) -> errors.Unreachable:
+    """The coordinator does not answer, or no longer."""
     return errors.Unreachable(
         f"the coordinator does not answer: {error}", "`umsui coordinator status`", code="no-coordinator"
     )
@@ -145,15 +191,15 @@ class Client:
             answer = connection.getresponse()
             data = answer.read()
         except (OSError, http.client.HTTPException) as error:
-            raise _gone(error) from error
+            raise gone(error) from error
         finally:
             connection.close()
         if answer.status >= 400:
-            raise _error(answer.status, data)
-        return _parsed(data)
+            raise as_error(answer.status, data)
+        return parsed(data)
 
     def _get(self, shape: type[T], target: str, method: str = "GET", body: bytes | None = None) -> T:
-        return _shaped(shape, self._call(method, target, body))
+        return shaped(shape, self._call(method, target, body))
 
     def info(self) -> dict[str, Any]:
         """Version, pid, paths."""
@@ -170,15 +216,15 @@ class Client:
 
     def service(self, key: str) -> ServiceDetail:
         """Specification and last log lines of ``cluster/name``."""
-        return self._get(ServiceDetail, f"/v1/services/{key}")
+        return self._get(ServiceDetail, f"/v1/services/{quote(key)}")
 
     def plan(self, request: MigrationRequest) -> Plan:
         """What would be done."""
-        return self._get(Plan, "/v1/plans", "POST", _request_body(request))
+        return self._get(Plan, "/v1/plans", "POST", request_body(request))
 
     def migrate(self, request: MigrationRequest, confirm: str = "") -> Migration:
         """Start it."""
-        return self._get(Migration, "/v1/migrations", "POST", _request_body(request, confirm))
+        return self._get(Migration, "/v1/migrations", "POST", request_body(request, confirm))
 
     def migrations(self) -> list[Migration]:
         """All, newest first."""
@@ -194,7 +240,7 @@ class Client:
 
     def doctor(self, node: str | None = None) -> list[Finding]:
         """What nodes lack; ``node`` is ``cluster/node``."""
-        return self._get(list[Finding], "/v1/doctor" + (f"?node={node}" if node else ""))
+        return self._get(list[Finding], "/v1/doctor" + (f"?node={quote(node)}" if node else ""))
 
     def shutdown(self, force: bool = False) -> None:
         """Stop the coordinator. Raises UmsuiError with code ``busy`` while migrations run."""
@@ -202,12 +248,12 @@ class Client:
 
     def events(self, migration_id: str) -> Iterator[Event]:
         """Its events from the first one, then live, up to its outcome."""
-        connection = _UnixConnection(self._path, 30.0)  # heartbeats come each 5 s
+        connection = _UnixConnection(self._path, QUIET)
         try:
             connection.request("GET", f"/v1/migrations/{migration_id}/events")
             answer = connection.getresponse()
             if answer.status >= 400:
-                raise _error(answer.status, answer.read())
+                raise as_error(answer.status, answer.read())
             for line in answer:
                 if line.startswith(b"data: "):
                     event = to_event(json.loads(line[6:]))
@@ -215,113 +261,9 @@ class Client:
                     if event.kind == "outcome":
                         return
         except (OSError, ValueError, http.client.HTTPException) as error:  # ValueError: a line that was cut off
-            raise _gone(error) from error
+            raise gone(error) from error
         finally:
             connection.close()
-
-
-class AsyncClient:
-    """The same for an event loop: no call blocks it."""
-
-    def __init__(self, path: Path | None = None) -> None:
-        self._path = path or locations.coordinator_socket()
-
-    async def _open(
-        self, method: str, target: str, body: bytes
-    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter, int]:
-        reader, writer = await asyncio.open_unix_connection(str(self._path), limit=LIMIT)
-        head = [f"{method} {target} HTTP/1.0", "Host: umsui", "Content-Type: application/json"]
-        head += [f"Content-Length: {len(body)}", "", ""]
-        try:
-            writer.write("\r\n".join(head).encode() + body)
-            await writer.drain()
-            status = int((await reader.readline()).split()[1])
-            while (await reader.readline()).strip():
-                pass
-        except BaseException:
-            writer.close()
-            raise
-        return reader, writer, status
-
-    async def _call(self, method: str, target: str, body: bytes = b"") -> Any:
-        try:
-            async with asyncio.timeout(PATIENCE):
-                reader, writer, status = await self._open(method, target, body)
-                with closing(writer):
-                    data = await reader.read()
-        except (OSError, IndexError, ValueError, TimeoutError) as error:
-            raise _gone(error) from error
-        if status >= 400:
-            raise _error(status, data)
-        return _parsed(data)
-
-    async def _stream(self, target: str) -> AsyncIterator[tuple[str, Any]]:
-        """Server-sent events as (name, parsed data)."""
-        try:
-            reader, writer, status = await self._open("GET", target, b"")
-        except (OSError, IndexError, ValueError) as error:
-            raise _gone(error) from error
-        try:
-            if status >= 400:
-                raise _error(status, await reader.read())
-            name = ""
-            while line := await reader.readline():
-                if line.startswith(b"event: "):
-                    name = line[7:].decode().strip()
-                elif line.startswith(b"data: "):
-                    yield name, json.loads(line[6:])
-        except (OSError, ValueError) as error:  # ValueError: a line that was cut off
-            raise _gone(error) from error
-        finally:
-            writer.close()
-
-    async def info(self) -> dict[str, Any]:
-        """Version, pid, paths."""
-        found: dict[str, Any] = await self._call("GET", "/v1/info")
-        return found
-
-    async def board(self) -> list[Cluster]:
-        """What is known now."""
-        return _shaped(list[Cluster], await self._call("GET", "/v1/board"))
-
-    async def refresh(self) -> list[Cluster]:
-        """Ask every node now."""
-        return _shaped(list[Cluster], await self._call("POST", "/v1/refresh"))
-
-    async def service(self, key: str) -> ServiceDetail:
-        """Specification and last log lines of ``cluster/name``."""
-        return _shaped(ServiceDetail, await self._call("GET", f"/v1/services/{key}"))
-
-    async def plan(self, request: MigrationRequest) -> Plan:
-        """What would be done."""
-        return _shaped(Plan, await self._call("POST", "/v1/plans", _request_body(request)))
-
-    async def migrate(self, request: MigrationRequest, confirm: str = "") -> Migration:
-        """Start it."""
-        return _shaped(Migration, await self._call("POST", "/v1/migrations", _request_body(request, confirm)))
-
-    async def migrations(self) -> list[Migration]:
-        """Running and past ones, newest first."""
-        return _shaped(list[Migration], await self._call("GET", "/v1/migrations"))
-
-    async def cancel(self, migration_id: str) -> Migration:
-        """Give it up before its commit."""
-        return _shaped(Migration, await self._call("POST", f"/v1/migrations/{migration_id}/cancel"))
-
-    async def watch(self) -> AsyncIterator[Cluster | Migration | Event]:
-        """Each cluster once, then whatever changes; ends when the coordinator goes."""
-        async for name, data in self._stream("/v1/watch"):
-            if name == "cluster":
-                yield _shaped(Cluster, data)
-            elif name == "migration":
-                yield _shaped(Migration, data)
-            elif name == "event":
-                yield to_event(data)
-
-    async def events(self, migration_id: str) -> AsyncIterator[Event]:
-        """From the first event of a migration, then live; ends after its outcome."""
-        async for _, data in self._stream(f"/v1/migrations/{migration_id}/events"):
-            yield to_event(data)
 
 
 def to_event(data: Mapping[str, Any]) -> Event:

@@ -2,172 +2,185 @@
 
 from __future__ import annotations
 
-import logging
-import random
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from umsui import adapters
-from umsui.adapters import Orchestrator, Transport
-from umsui.config import ClusterConfig, Config, NodeConfig
+from umsui.config import ClusterConfig, Config
 from umsui.coordinator.bus import Bus
 from umsui.coordinator.codec import encode
-from umsui.errors import BadInput, HostKeyChanged, UmsuiError
+from umsui.coordinator.watcher import Watcher
+from umsui.errors import BadInput
 from umsui.interface import APPROACHES
 from umsui.interface.protocol import End
-from umsui.model import Approach, Authority, Cluster, ClusterState, Migration, Node, Place, Service, ServiceState
-
-log = logging.getLogger(__name__)
+from umsui.model import Approach, Authority, Cluster, ClusterState, Migration, Node, Place, Service, ServiceState, Step
 
 STALE = 3.0  # polls that may be missed before a node's state is called stale
-BACKOFF = 60.0  # seconds at most between two attempts at a node that does not answer
+GAP = 0.2  # seconds at least between two publications: a cluster of 1,000 nodes changes all the time
+LOOK = 1.0  # seconds between two looks for a new watcher, and for clusters that have grown stale
+LABEL = "umsui.io/migration"
+AFTER_COMMIT = {Step.COMMIT, Step.FIRST_REPLY, Step.REMOVE_SOURCE, Step.CLEAN_UP}
+"""Steps in which, once the decision is made, the destination is the service and arrives no longer."""
 
 Running = Callable[[], Sequence[Migration]]
 
 
-class Watcher:
-    """One node: its connection, and what was last seen there."""
-
-    def __init__(
-        self, cluster: ClusterConfig, node: NodeConfig, orchestrator: Orchestrator, changed: Callable[[], None]
-    ) -> None:
-        self.place = Place(cluster.name, node.name)
-        self.orchestrator = orchestrator
-        self.transport: Transport = adapters.load("transports", "ssh")(
-            node.ssh, identity=cluster.identity, known_hosts=cluster.known_hosts
-        )
-        self.user = node.ssh.rpartition("@")[0] or "root"
-        self.node = Node(cluster.name, node.name, node.ssh)
-        self.services: tuple[Service, ...] = ()
-        self.fix = ""
-        self.seen = 0.0
-        self.asked = threading.Event()
-        self.answered = threading.Condition()
-        self.rounds = 0
-        self._changed = changed
-        self._failures = 0
-
-    def run(self, pause: Callable[[], float], stop: threading.Event) -> None:
-        """Poll until ``stop``."""
-        while not stop.is_set():
-            self.poll()
-            wait = pause() if not self._failures else min(BACKOFF, pause() * 2**self._failures)
-            self.asked.wait(wait * random.uniform(0.9, 1.1))  # noqa: S311 - jitter: nodes must not be polled in step
-            self.asked.clear()
-        self.transport.close()
-
-    def poll(self) -> None:
-        """Look once; what went wrong becomes the node's state."""
-        before = (self.node, self.services)
-        try:
-            node, services = self.orchestrator.survey(self.transport, self.place.cluster, self.node)
-        except Exception as failure:  # whatever it is, the watching must go on
-            error = failure if isinstance(failure, UmsuiError) else a_fault(failure, self.place)
-            refused = isinstance(error, HostKeyChanged) or error.code == "auth"
-            state = ClusterState.FORBIDDEN if refused else ClusterState.UNREACHABLE
-            self.node = replace(self.node, state=state, error=error.message, software={})
-            self.fix = error.fix
-            self._failures = min(self._failures + 1, 6)
-        else:
-            self.node = replace(node, state=ClusterState.LIVE, error="", age=0.0)
-            self.services, self.fix, self.seen, self._failures = services, "", time.time(), 0
-        with self.answered:
-            self.rounds += 1
-            self.answered.notify_all()
-        if (self.node, self.services) != before:
-            self._changed()
-
-    def end(self) -> End:
-        """This node as one end of a migration."""
-        return End(self.place, self.transport, self.orchestrator, self.user)
-
-
-def a_fault(error: Exception, place: Place) -> UmsuiError:
-    """What is none of our errors, as one."""
-    log.error("%s/%s", place.cluster, place.node, exc_info=error)
-    words = f"a fault of umsui: {type(error).__name__}: {error}"
-    return UmsuiError(words, "the coordinator's log has the details; please report it", code="fault")
-
-
 class Inventory:
-    """All clusters of the config, as they are known now."""
+    """All clusters of the config, as they are known now. ``running`` are the migrations that go on."""
 
     def __init__(self, config: Config, bus: Bus, running: Running) -> None:
         self._config = config
+        self._clusters = {cluster.name: cluster for cluster in config.clusters}
         self._bus = bus
         self._running = running
         self._stop = threading.Event()
         self._told: dict[str, Cluster] = {}
-        self._watchers: dict[str, list[Watcher]] = {}
+        self._dirty: set[str] = set()
+        self._next: dict[str, float] = {}  # when each may be published again, by the monotonic clock
+        self._change = threading.Condition()
+        self._watchers: dict[Place, Watcher] = {}
+        self._missing: dict[str, str] = {}  # cluster -> the adapter that it lacks
         for cluster in config.clusters:
-            self._watchers[cluster.name] = self._watch(cluster)
+            self._watch(cluster)
+        self._of = {
+            name: [watcher for watcher in self._watchers.values() if watcher.place.cluster == name]
+            for name in self._clusters
+        }
 
-    def _watch(self, cluster: ClusterConfig) -> list[Watcher]:
+    def _watch(self, cluster: ClusterConfig) -> None:
         try:
             orchestrator = adapters.load("orchestrators", cluster.orchestrator)()
-        except KeyError:
-            return []  # the cluster says so itself
-        changed = lambda: self.tell(cluster.name)  # noqa: E731
-        return [Watcher(cluster, node, orchestrator, changed) for node in cluster.nodes]
+            transport = adapters.load("transports", "ssh")
+        except KeyError as error:
+            self._missing[cluster.name] = str(error.args[0])
+            return
+        for node in cluster.nodes:
+            watcher = Watcher(cluster, node, orchestrator, transport, lambda: self.tell(cluster.name))
+            self._watchers[watcher.place] = watcher
 
     def start(self) -> None:
         """Begin to poll."""
-        for watchers in self._watchers.values():
-            for watcher in watchers:
-                name = f"node {watcher.place.cluster}/{watcher.place.node}"
-                threading.Thread(target=watcher.run, args=(self._pause, self._stop), name=name, daemon=True).start()
+        threading.Thread(target=self._publish, name="board", daemon=True).start()
+        for watcher in self._watchers.values():
+            name = f"node {watcher.place.cluster}/{watcher.place.node}"
+            threading.Thread(target=watcher.run, args=(self._pause, self._stop), name=name, daemon=True).start()
 
     def stop(self) -> None:
         """Poll no more."""
         self._stop.set()
-        for watchers in self._watchers.values():
-            for watcher in watchers:
-                watcher.asked.set()
+        with self._change:
+            self._change.notify_all()
+        for watcher in self._watchers.values():
+            watcher.look()
 
     def _pause(self) -> float:
         settings = self._config.coordinator
         return settings.poll_watched if self._bus.watched or self._running() else settings.poll_idle
 
+    # -- looking ----------------------------------------------------------------------------------------------------
+
     def refresh(self) -> list[Cluster]:
         """Ask every node now and wait until each has answered or failed, ``coordinator.timeout`` seconds at most."""
         end = time.monotonic() + self._config.coordinator.timeout
-        before = {id(watcher): watcher.rounds for watchers in self._watchers.values() for watcher in watchers}
-        for watchers in self._watchers.values():
-            for watcher in watchers:
-                watcher.asked.set()
-        for watchers in self._watchers.values():
-            for watcher in watchers:
-                with watcher.answered:
-                    left = end - time.monotonic()
-                    watcher.answered.wait_for(lambda w=watcher: w.rounds > before[id(w)], max(left, 0.0))  # type: ignore[misc]
+        asked = [(watcher, watcher.look()) for watcher in self._watchers.values()]
+        for watcher, ticket in asked:
+            watcher.wait(ticket, max(end - time.monotonic(), 0.0))
         return self.clusters()
 
+    def look(self, *places: Place) -> None:
+        """Look at these nodes now: something has just changed there."""
+        for place in places:
+            if place in self._watchers:
+                self._watchers[place].look()
+
+    def _look_again(self) -> None:
+        """Somebody begins to watch: what was seen a while ago is looked at anew."""
+        fresh = time.time() - self._config.coordinator.poll_watched
+        for watcher in self._watchers.values():
+            if watcher.seen < fresh:
+                watcher.look()
+
+    def end(self, place: Place) -> End:
+        """A connection to that node. Raises BadInput."""
+        if place not in self._watchers:
+            message = f"there is no node {place.cluster}/{place.node}"
+            raise BadInput(message, "`umsui nodes` lists them", code="unknown-node")
+        return self._watchers[place].end()
+
+    def places(self) -> list[Place]:
+        """All nodes."""
+        return list(self._watchers)
+
+    def ends(self) -> list[End]:
+        """All nodes. Raises BadInput for an address that is none."""
+        return [watcher.end() for watcher in self._watchers.values()]
+
+    # -- telling ----------------------------------------------------------------------------------------------------
+
     def tell(self, name: str) -> None:
-        """Publish a cluster, if it differs from what was last published."""
-        cluster = next((self._cluster(each) for each in self._config.clusters if each.name == name), None)
-        if cluster is not None:
-            ageless = replace(cluster, age=0.0, nodes=tuple(replace(node, age=0.0) for node in cluster.nodes))
-            if self._told.get(name) != ageless:
-                self._told[name] = ageless
-                self._bus.publish("cluster", encode(cluster))
+        """Something about this cluster may have changed: it is published soon, if it has."""
+        if name in self._clusters:
+            with self._change:
+                self._dirty.add(name)
+                self._change.notify_all()
+
+    def _publish(self) -> None:
+        """Tell what has changed: at once, but of each cluster at most once a ``GAP``."""
+        watched, wait = False, LOOK
+        while not self._stop.is_set():
+            with self._change:
+                quiet = not self._change.wait_for(lambda: self._stop.is_set() or self._due(), wait)
+                due = set(self._clusters) if quiet and not self._dirty else self._due()
+                self._dirty -= due
+            for name in sorted(due):
+                self._tell(name)
+                self._next[name] = time.monotonic() + GAP
+            wait = GAP if self._dirty else LOOK
+            if self._bus.watched and not watched:
+                self._look_again()
+            watched = self._bus.watched
+
+    def _due(self) -> set[str]:
+        now = time.monotonic()
+        return {name for name in self._dirty if self._next.get(name, 0.0) <= now}
+
+    def _tell(self, name: str) -> None:
+        """Publish a cluster, if more than ages differs from what was last published."""
+        cluster = self._cluster(self._clusters[name], self._moves())
+        ageless = replace(cluster, age=0.0, nodes=tuple(replace(node, age=0.0) for node in cluster.nodes))
+        if self._told.get(name) != ageless:
+            self._told[name] = ageless
+            self._bus.publish("cluster", encode(cluster))
 
     def clusters(self, without: str = "") -> list[Cluster]:
         """The board; ``without`` is a migration that does not count (its own plan must not see it)."""
-        return [self._cluster(cluster, without) for cluster in self._config.clusters]
+        moves = self._moves(without)
+        return [self._cluster(cluster, moves) for cluster in self._config.clusters]
 
-    def _cluster(self, config: ClusterConfig, without: str = "") -> Cluster:
-        watchers = self._watchers[config.name]
-        now = time.time()
+    # -- putting together -------------------------------------------------------------------------------------------
+
+    def _moves(self, without: str = "") -> Mapping[tuple[str, str, str], tuple[Migration, ServiceState]]:
+        """(cluster, node, service) -> the migration that it takes part in, and how."""
+        found: dict[tuple[str, str, str], tuple[Migration, ServiceState]] = {}
+        for each in self._running():
+            if each.id == without:
+                continue
+            name = each.service.partition("/")[2]
+            found[each.source.cluster, each.source.node, name] = (each, ServiceState.MOVING)
+            if each.cancellable or each.step not in AFTER_COMMIT:
+                found[each.destination.cluster, each.destination.node, name] = (each, ServiceState.ARRIVING)
+                found["", "", each.id] = (each, ServiceState.ARRIVING)
+        return found
+
+    def _cluster(
+        self, config: ClusterConfig, moves: Mapping[tuple[str, str, str], tuple[Migration, ServiceState]]
+    ) -> Cluster:
+        watchers, now = self._of[config.name], time.time()
         nodes = tuple(self._aged(watcher, now) for watcher in watchers)
-        moving = {m.service: m for m in self._running() if m.id != without}
         approach = usual_approach(config)
-        services = [
-            replace(self._marked(service, moving), approach=None if service.obstacle else approach)
-            for watcher in watchers
-            for service in watcher.services
-        ]
+        services = [_marked(service, moves, approach) for watcher in watchers for service in watcher.services]
         state, error, fix = self._state(config, watchers, nodes)
         return Cluster(
             name=config.name,
@@ -179,32 +192,26 @@ class Inventory:
             error=error,
             fix=fix,
             age=max((node.age for node in nodes), default=0.0),
+            simulated=config.lab,
             nodes=nodes,
             services=tuple(sorted(services, key=lambda service: (service.name, service.node))),
         )
 
     def _aged(self, watcher: Watcher, now: float) -> Node:
-        age = now - watcher.seen if watcher.seen else 0.0
-        stale = watcher.node.state is ClusterState.LIVE and age > STALE * self._config.coordinator.poll_idle
-        return replace(watcher.node, age=age, state=ClusterState.STALE if stale else watcher.node.state)
-
-    def _marked(self, service: Service, moving: dict[str, Migration]) -> Service:
-        migration = moving.get(service.key)
-        if migration is not None and service.node == migration.source.node:
-            return replace(service, state=ServiceState.MOVING, migration=migration.id)
-        for each in moving.values():
-            there = (each.destination.cluster, each.destination.node, each.service.partition("/")[2])
-            if there == (service.cluster, service.node, service.name):
-                return replace(service, state=ServiceState.ARRIVING, migration=each.id, obstacle="")
-        return service
+        node, seen = watcher.node, watcher.seen
+        age = max(now - seen, 0.0) if seen else 0.0
+        stale = node.state is ClusterState.LIVE and age > STALE * self._config.coordinator.poll_idle
+        return replace(node, age=age, state=ClusterState.STALE if stale else node.state)
 
     def _state(
-        self, config: ClusterConfig, watchers: list[Watcher], nodes: tuple[Node, ...]
+        self, config: ClusterConfig, watchers: Sequence[Watcher], nodes: Sequence[Node]
     ) -> tuple[ClusterState, str, str]:
         """The best state among its nodes, with the first error."""
+        if config.name in self._missing:
+            adapter = self._missing[config.name]
+            fix = f"pip install 'umsui[{adapter}]'" if adapter in ("docker", "kubernetes") else ""
+            return ClusterState.UNREACHABLE, f"no adapter for {adapter} is installed", fix
         if not watchers:
-            if config.nodes:
-                return ClusterState.UNREACHABLE, f"no adapter for {config.orchestrator} is installed", ""
             return ClusterState.EMPTY, "no nodes are configured", "add nodes to the config"
         order = [ClusterState.LIVE, ClusterState.STALE, ClusterState.CONNECTING, ClusterState.FORBIDDEN]
         states = {node.state for node in nodes}
@@ -212,25 +219,23 @@ class Inventory:
         failed = next((watcher for watcher in watchers if watcher.node.error), None)
         return (state, failed.node.error, failed.fix) if failed else (state, "", "")
 
-    def end(self, place: Place) -> End:
-        """A connection to that node. Raises BadInput."""
-        for watcher in self._watchers.get(place.cluster, ()):
-            if watcher.place == place:
-                return watcher.end()
-        raise BadInput(
-            f"there is no node {place.cluster}/{place.node}", "`umsui nodes` lists them", code="unknown-node"
-        )
 
-    def ends(self) -> list[End]:
-        """All nodes."""
-        return [watcher.end() for watchers in self._watchers.values() for watcher in watchers]
-
-    def look(self, *places: Place) -> None:
-        """Look at these nodes now: something has just changed there."""
-        for place in places:
-            for watcher in self._watchers.get(place.cluster, ()):
-                if watcher.place == place:
-                    watcher.asked.set()
+def _marked(
+    service: Service,
+    moves: Mapping[tuple[str, str, str], tuple[Migration, ServiceState]],
+    approach: Approach | None,
+) -> Service:
+    """With the migration that it takes part in; the reserved container is also known by its label."""
+    found = moves.get((service.cluster, service.node, service.name)) or moves.get(
+        ("", "", service.labels.get(LABEL, ""))
+    )
+    if found is None:
+        return replace(service, approach=None if service.obstacle else approach)
+    migration, state = found
+    obstacle = "" if state is ServiceState.ARRIVING else service.obstacle
+    return replace(
+        service, state=state, migration=migration.id, obstacle=obstacle, approach=None if obstacle else approach
+    )
 
 
 def usual_approach(cluster: ClusterConfig) -> Approach | None:

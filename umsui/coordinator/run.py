@@ -36,6 +36,7 @@ class Run:
         self._took: dict[str, float] = {}
         self._began: dict[str, float] = {}  # of the steps that go on, by the monotonic clock
         self._moved = Traffic()  # as far as an earlier coordinator saw
+        self._seen: float | None = None  # the downtime, by an earlier coordinator's prober
         self._connected_at: float | None = None
         self._committed_at: float | None = None
         self._worked_until: float | None = None
@@ -60,7 +61,9 @@ class Run:
         elif event["kind"] == "step":
             self._began.pop(event["step"], None)
             self._note_end(event["step"], t, float(event.get("seconds") or 0.0))
-        elif event["kind"] == "probe" and event.get("downtime") is None:
+        elif event["kind"] == "probe" and event.get("downtime") is not None:
+            self._seen = float(event["downtime"])
+        elif event["kind"] == "probe":
             replies = [asked + took for asked, took in event["samples"] if took is not None]
             self.last_reply = max([*replies, self.last_reply or 0.0]) or None
         elif event["kind"] == "progress" and event["what"] in BYTES:
@@ -115,7 +118,7 @@ class Run:
 
     def _note_end(self, name: str, t: float, seconds: float) -> None:
         self._took[name] = self._took.get(name, 0.0) + seconds
-        if name == Step.COMMIT:
+        if name == Step.COMMIT and self._committed_at is None:  # repeated after a crash, it opens no gate again
             self._committed_at = t
 
     @property
@@ -206,6 +209,8 @@ class Run:
         """Downtime in seconds and where it comes from: the client where there is one, else freeze to thaw."""
         if self.prober is not None and self.prober.downtime is not None:
             return self.prober.downtime, "client"
+        if self._seen is not None:
+            return self._seen, "client"
         if self.frozen_at is None or self._committed_at is None:
             return None, "freeze"
         return self._committed_at - self.frozen_at, "freeze"  # not a sum of steps: they overlap

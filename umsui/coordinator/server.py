@@ -7,6 +7,7 @@ import json
 import os
 import time
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -22,11 +23,13 @@ from umsui.coordinator.client import ServiceDetail
 from umsui.coordinator.codec import encode
 from umsui.coordinator.workflow import Engine
 from umsui.decision import doctor, find_service
+from umsui.documents import result_document
 from umsui.errors import BadInput, UmsuiError
 from umsui.interface.probe import Probes
-from umsui.interface.protocol import End
-from umsui.model import Cluster, Exit, Finding, Migration, MigrationRequest, Plan
+from umsui.model import Cluster, Event, Exit, Finding, Migration, MigrationRequest, Place, Plan
 
+DOCTORS = 16  # nodes that are examined at once
+CONFLICTS = {"already-moving"}  # codes of bad input that would be right at another time
 HEARTBEAT = 5.0  # seconds between two signs of life on a quiet stream
 
 STATUS = {
@@ -94,7 +97,7 @@ def _errors(api: FastAPI) -> None:
 
     @api.exception_handler(UmsuiError)
     async def ours(_: Request, error: UmsuiError) -> JSONResponse:
-        return answer(error, STATUS.get(error.exit, 500))
+        return answer(error, 409 if error.code in CONFLICTS else STATUS.get(error.exit, 500))
 
     @api.exception_handler(RequestValidationError)
     async def malformed(_: Request, error: RequestValidationError) -> JSONResponse:
@@ -125,26 +128,32 @@ def _inventory(api: FastAPI, engine: Engine) -> None:
     @api.get("/v1/services/{cluster}/{name}")
     def service(cluster: str, name: str) -> ServiceDetail:
         found = find_service(engine.inventory.clusters(), f"{cluster}/{name}")
-        end = next(e for e in engine.inventory.ends() if (e.place.cluster, e.place.node) == (found.cluster, found.node))
+        end = engine.inventory.end(Place(found.cluster, found.node))
         spec = end.orchestrator.specification(end.transport, name)
         return ServiceDetail(found, spec, tuple(end.orchestrator.logs(end.transport, name, 100)))
 
     @api.get("/v1/doctor")
     def examine(node: str | None = None) -> list[Finding]:
-        ends = [end for end in engine.inventory.ends() if node in (None, name_of(end))]
-        if not ends:
+        places = [place for place in engine.inventory.places() if node in (None, f"{place.cluster}/{place.node}")]
+        if not places and node is not None:
             raise BadInput(f"there is no node {node}", "`umsui nodes` lists them (cluster/node)", code="unknown-node")
-        with Probes() as probes:
-            return [finding for end in ends for finding in doctor(name_of(end), probes.node(end))]
+        with ThreadPoolExecutor(DOCTORS) as pool:
+            return [finding for found in pool.map(lambda place: examined(engine, place), places) for finding in found]
 
     @api.get("/v1/watch")
     async def watch() -> StreamingResponse:
         return StreamingResponse(_watch(engine), media_type="text/event-stream")
 
 
-def name_of(end: End) -> str:
-    """``cluster/node``."""
-    return f"{end.place.cluster}/{end.place.node}"
+def examined(engine: Engine, place: Place) -> list[Finding]:
+    """What one node lacks; that it does not answer is a finding, too."""
+    where = f"{place.cluster}/{place.node}"
+    try:
+        with Probes() as probes:
+            return list(doctor(where, probes.node(engine.inventory.end(place))))
+    except UmsuiError as error:
+        why = "nothing can be moved from there or to there"
+        return [Finding(error.code, ok=False, blocking=True, what=error.message, why=why, fix=error.fix, where=where)]
 
 
 def _migrations(api: FastAPI, engine: Engine) -> None:
@@ -205,12 +214,16 @@ async def _events(engine: Engine, migration_id: str) -> AsyncIterator[str]:
     """The recording so far, then what comes, each event once, up to the outcome."""
     queue = engine.bus.open()
     try:
+        ended = (await asyncio.to_thread(engine.journal.migration, migration_id)).finished is not None
         told = -1  # the number of the last one
         for event in await asyncio.to_thread(lambda: list(engine.journal.recording(migration_id))):
             told = event["n"]
             yield frame("event", event)
             if event["kind"] == "outcome":
                 return
+        if ended and not any(each.id == migration_id for each in engine.running()):
+            yield frame("event", await asyncio.to_thread(_lost_outcome, engine, migration_id, told + 1))
+            return
         while True:
             try:
                 message = await asyncio.wait_for(queue.get(), HEARTBEAT)
@@ -226,3 +239,10 @@ async def _events(engine: Engine, migration_id: str) -> AsyncIterator[str]:
                     return
     finally:
         engine.bus.close(queue)
+
+
+def _lost_outcome(engine: Engine, migration_id: str, number: int) -> dict[str, Any]:
+    """The last event of a migration whose recording has none: the file is gone, or the disk was full."""
+    migration = engine.journal.migration(migration_id)
+    event = Event(migration.finished or 0.0, migration_id, "outcome", {"result": result_document(migration)})
+    return {**event.flat(), "n": number}

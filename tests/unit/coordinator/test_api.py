@@ -29,7 +29,7 @@ from umsui.coordinator.client import AsyncClient, Client, ServiceDetail, _UnixCo
 from umsui.coordinator.journal import Journal
 from umsui.coordinator.run import Run
 from umsui.coordinator.server import application
-from umsui.model import Cluster, Event, Exit, Migration, MigrationRequest, Plan
+from umsui.model import Cluster, Event, Exit, Finding, Migration, MigrationRequest, Outcome, Plan
 
 from .world import SPEC, FakeInventory, migration, plan_of, request
 
@@ -446,3 +446,42 @@ def test_an_error_that_is_not_ours(tmp_path: Path, body: bytes) -> None:
     with pytest.raises(errors.UmsuiError, match="answered 503") as caught:
         Client(Impostor(tmp_path / "c.sock", words).path).board()
     assert caught.value.code == "coordinator-fault"
+
+
+def test_an_outcome_that_was_never_recorded_is_told_all_the_same(here: Coordinator) -> None:
+    run = here.run()
+    run.log("a line")
+    here.journal.update(replace(run.migration, outcome=Outcome.ROLLED_BACK, finished=5.0))
+    events = list(here.client.events("aaaa"))
+    assert [event.kind for event in events] == ["log", "outcome"]
+    assert events[1].data["result"]["outcome"] == "rolled-back"
+
+
+def test_a_service_that_moves_already_is_a_conflict(here: Coordinator) -> None:
+    def busy(asked: MigrationRequest, confirm: str) -> Migration:
+        raise errors.BadInput("it is being moved already", "watch it", code="already-moving")
+
+    here.engine.migrate = busy
+    status, body = here.raw("POST", "/v1/migrations", b'{"request": {"service": "a", "to": "b"}}')
+    assert (status, body["error"]["code"], body["exit"]) == (409, "already-moving", Exit.USAGE.value)
+
+
+def test_a_node_that_does_not_answer_hides_no_other(here: Coordinator, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Probes:
+        def __enter__(self) -> Any:
+            return self
+
+        def __exit__(self, *_: Any) -> None: ...
+
+        def node(self, end: Any) -> Any:
+            if end.place.cluster == "azure-lab":
+                raise errors.Unreachable("nothing listens there", "start sshd")
+            return end.place
+
+    monkeypatch.setattr(server_module, "Probes", Probes)
+    monkeypatch.setattr(server_module, "doctor", lambda where, _: [Finding("fine", True, False, "all", where=where)])
+    found = here.client.doctor()
+    assert [(each.where, each.ok, each.fix) for each in found] == [
+        ("azure-lab/n1", False, "start sshd"),
+        ("gcp-lab/n1", True, ""),
+    ]

@@ -13,7 +13,7 @@ from umsui.config import ClusterConfig, Config, CoordinatorConfig, NodeConfig
 from umsui.coordinator import inventory as inventory_module
 from umsui.coordinator.inventory import Inventory
 from umsui.errors import BadInput, HostKeyChanged, TimedOut, Unreachable
-from umsui.model import ClusterState, Migration, Node, Place, Service, ServiceState
+from umsui.model import ClusterState, Migration, Node, Place, Service, ServiceState, Step
 
 from .world import HERE, THERE, migration
 
@@ -42,6 +42,7 @@ class World:
         self.asked: list[str] = []
         self.watched = True
         self.made: list[Inventory] = []
+        self.patch = patch
         patch.setattr(inventory_module.adapters, "load", self.load)
 
     def load(self, group: str, name: str) -> Any:
@@ -219,3 +220,87 @@ def test_one_that_fails_is_asked_less_and_less_often(world: World) -> None:
     inventory.stop()
     assert world.asked.count("azure-lab") <= 5
     assert world.asked.count("gcp-lab") > 5
+
+
+def test_an_address_that_is_none_stops_only_its_node(world: World) -> None:
+    """It is refused when the connection is made, not when the coordinator starts."""
+    load = world.load
+
+    def picky(ssh: str, **_: Any) -> Any:
+        if ssh == "@:":
+            raise BadInput("“@:” is no SSH target", "write user@host:port")
+        return world
+
+    world.patch.setattr(
+        inventory_module.adapters, "load", lambda group, name: picky if group == "transports" else load(group, name)
+    )
+    nodes = (NodeConfig(name="bad", ssh="@:"), NodeConfig(name="good", ssh="ops@h"))
+    inventory = world.inventory(ClusterConfig(name="azure-lab", provider="azure", orchestrator="podman", nodes=nodes))
+    inventory.start()
+    (found,) = inventory.refresh()
+    assert [node.state for node in found.nodes] == [ClusterState.UNREACHABLE, ClusterState.LIVE]
+    assert (found.state, found.error, found.fix) == (ClusterState.LIVE, "“@:” is no SSH target", "write user@host:port")
+
+
+def test_the_lab_is_no_cloud(world: World) -> None:
+    lab, real = (ClusterConfig(name=n, provider="gcp", orchestrator="podman", lab=n == "lab") for n in ("lab", "real"))
+    assert [cluster.simulated for cluster in world.inventory(lab, real).clusters()] == [True, False]
+
+
+def test_a_refresh_waits_for_a_look_that_began_after_it(world: World) -> None:
+    entered, held = threading.Event(), threading.Event()
+
+    def slow(node: Node) -> tuple[Node, tuple[Service, ...]]:
+        seen = fine(node)  # what it sees is what was there when it began
+        entered.set()
+        held.wait(5)
+        return seen
+
+    world.surveys["azure-lab"] = slow
+    inventory = world.inventory(timeout=5.0, poll_watched=30.0, poll_idle=30.0)
+    inventory.start()
+    assert entered.wait(5)
+    world.surveys["azure-lab"] = lambda node: (node, ())
+    threading.Timer(0.05, held.set).start()
+    assert inventory.refresh()[0].services == ()
+
+
+def test_the_reserved_container_is_known_by_its_label(world: World) -> None:
+    labels = {"umsui.io/migration": "m1"}
+    world.surveys["gcp-lab"] = lambda node: (
+        node, (Service("gcp-lab", "n1", "a-name-for-now", "x", "image", ServiceState.STOPPED, labels=labels),)
+    )  # fmt: skip
+    inventory = world.inventory()
+    inventory.start()
+    inventory.refresh()
+    world.running = [migration("m1")]
+    assert inventory.clusters()[1].services[0].state is ServiceState.ARRIVING
+    world.running = [migration("m1", cancellable=False, step=Step.FIRST_REPLY)]  # decided: it is the service now
+    assert inventory.clusters()[1].services[0].state is ServiceState.STOPPED
+
+
+def test_who_begins_to_watch_need_not_wait_for_the_next_look(world: World) -> None:
+    world.watched = False
+    inventory = world.inventory(poll_idle=30.0, poll_watched=0.1)
+    inventory.start()
+    inventory.refresh()
+    time.sleep(0.3)
+    count = len(world.asked)
+    world.watched = True
+    waiting_for(lambda: len(world.asked) >= count + 2, 3)
+
+
+def test_thousands_of_nodes_are_told_in_portions(world: World) -> None:
+    """Every node changes with every look; what is told must not be nodes times nodes."""
+    nodes = tuple(NodeConfig(name=f"n{number}", ssh="ops@h") for number in range(400))
+    load = iter(range(1_000_000))
+    world.surveys["big"] = lambda node: (replace(node, load=float(next(load))), ())
+    inventory = world.inventory(
+        ClusterConfig(name="big", provider="gcp", orchestrator="podman", nodes=nodes), poll_watched=0.3, poll_idle=0.3,
+        timeout=10.0,
+    )  # fmt: skip
+    inventory.start()
+    inventory.refresh()
+    began, told, asked = time.monotonic(), len(world.told), len(world.asked)
+    waiting_for(lambda: len(world.asked) > asked + 800, 20)
+    assert len(world.told) - told <= (time.monotonic() - began) / inventory_module.GAP + 1

@@ -18,7 +18,7 @@ from tests.waiting import waiting_for
 from umsui import locations
 from umsui.coordinator import client as client_module
 from umsui.coordinator.client import Client, ensure_running
-from umsui.errors import Unreachable
+from umsui.errors import BadInput, Unreachable
 from umsui.model import Exit
 
 
@@ -107,3 +107,48 @@ def test_a_start_that_fails_is_told(folders: Path, monkeypatch: pytest.MonkeyPat
     with pytest.raises(Unreachable, match="did not start") as caught:
         ensure_running()
     assert "coordinator.log" in caught.value.fix
+
+
+def test_a_bad_config_is_told_to_who_needs_a_coordinator(folders: Path) -> None:
+    (folders / "config").mkdir()
+    (folders / "config" / "config.toml").write_text("clusterz = 1\n")
+    with pytest.raises(BadInput, match=r"config\.toml:1: unknown key `clusterz`") as caught:
+        ensure_running()
+    assert caught.value.exit is Exit.USAGE
+    assert caught.value.fix
+
+
+def test_one_that_hangs_is_told(folders: Path) -> None:
+    process = start()
+    waiting_for(lambda: client_module._answers(locations.coordinator_socket()), 20)
+    os.kill(process.pid, signal.SIGSTOP)
+    began = time.monotonic()
+    with pytest.raises(Unreachable, match="hangs"):
+        ensure_running(0.3)
+    assert time.monotonic() - began < 2
+    process.kill()
+    process.wait()
+
+
+def test_after_a_kill_another_one_is_started_at_once(folders: Path) -> None:
+    """The socket of one that was just killed still accepts connections for a moment."""
+    ensure_running()
+    for _ in range(3):
+        os.kill(Client().info()["pid"], signal.SIGKILL)
+        ensure_running()
+        assert Client().board() == []
+
+
+def test_the_log_does_not_grow_for_ever(folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client_module, "LOG_LIMIT", 10)
+    log = folders / "data" / "coordinator.log"
+    log.parent.mkdir()
+    log.write_text("an old line, long enough\n")
+    ensure_running()
+    assert (folders / "data" / "coordinator.log.1").read_text() == "an old line, long enough\n"
+
+
+def test_a_console_pays_for_no_http_library() -> None:
+    code = "import sys, umsui.coordinator.client; print(*sorted({m.partition('.')[0] for m in sys.modules}))"
+    found = subprocess.run([sys.executable, "-c", code], text=True, capture_output=True, check=True).stdout.split()
+    assert not {"asyncio", "httpx", "pydantic", "fastapi", "dbos", "paramiko"} & set(found)

@@ -97,6 +97,9 @@ class FakeInventory:
         hands: Any = Hands(self.spec)
         return End(place, hands, hands)
 
+    def places(self) -> list[Place]:
+        return [HERE, THERE]
+
     def ends(self) -> list[End]:
         return [self.end(HERE), self.end(THERE)]
 

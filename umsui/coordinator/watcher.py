@@ -1,0 +1,137 @@
+"""One node: its connection, and what was last seen there."""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from umsui.adapters import Orchestrator, Transport
+from umsui.config import ClusterConfig, NodeConfig
+from umsui.errors import HostKeyChanged, UmsuiError
+from umsui.interface.protocol import End
+from umsui.model import ClusterState, Node, Place, Service
+
+log = logging.getLogger(__name__)
+
+BACKOFF = 60.0  # seconds at most between two attempts at a node that does not answer
+
+
+def a_fault(error: Exception, place: Place) -> UmsuiError:
+    """What is none of our errors, as one."""
+    log.error("%s/%s", place.cluster, place.node, exc_info=error)
+    words = f"a fault of umsui: {type(error).__name__}: {error}"
+    return UmsuiError(words, "the coordinator's log has the details; please report it", code="fault")
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """The number of the poll that ends next, and whether it had begun already."""
+
+    round: int
+    under_way: bool
+
+
+class Watcher:
+    """Polls one node from a thread of its own. The other methods are for any thread."""
+
+    def __init__(
+        self,
+        cluster: ClusterConfig,
+        node: NodeConfig,
+        orchestrator: Orchestrator,
+        transport: Callable[..., Transport],
+        changed: Callable[[], None],
+    ) -> None:
+        self.place = Place(cluster.name, node.name)
+        self.orchestrator = orchestrator
+        self.node = Node(cluster.name, node.name, node.ssh)
+        self.services: tuple[Service, ...] = ()
+        self.fix = ""
+        self.seen = 0.0  # Unix time of the last answer
+        self._cluster, self._kind = cluster, transport
+        self._transport: Transport | None = None
+        self._lock = threading.Lock()
+        self._changed = changed
+        self._asked = threading.Event()
+        self._state = threading.Condition()
+        self._rounds = 0  # polls that have ended
+        self._polling = False
+        self._failures = 0  # in a row
+
+    # -- its thread -------------------------------------------------------------------------------------------------
+
+    def run(self, pause: Callable[[], float], stop: threading.Event) -> None:
+        """Poll until ``stop``, every ``pause()`` seconds; more and more rarely while it does not answer."""
+        while not stop.is_set():
+            self.poll()
+            wait = pause() if not self._failures else min(BACKOFF, pause() * 2**self._failures)
+            self._asked.wait(wait * random.uniform(0.9, 1.1))  # noqa: S311 - jitter: nodes must not be polled in step
+        if self._transport is not None:
+            self._transport.close()
+
+    def poll(self) -> None:
+        """Look once; what goes wrong becomes the node's state."""
+        before = (self.node, self.services)
+        self._asked.clear()
+        with self._state:
+            self._polling = True
+        try:
+            node, services = self.orchestrator.survey(self._connection(), self.place.cluster, self.node)
+        except Exception as error:  # whatever it is, the watching must go on
+            self._fail(error if isinstance(error, UmsuiError) else a_fault(error, self.place))
+        else:
+            self.node = replace(node, state=ClusterState.LIVE, error="", age=0.0)
+            self.services, self.fix, self.seen, self._failures = services, "", time.time(), 0
+        with self._state:
+            self._polling = False
+            self._rounds += 1
+            self._state.notify_all()
+        if self.node.state is not before[0].state:
+            log.info("%s/%s: %s %s", self.place.cluster, self.place.node, self.node.state.value, self.node.error)
+        if (self.node, self.services) != before:
+            self._changed()
+
+    def _fail(self, error: UmsuiError) -> None:
+        refused = isinstance(error, HostKeyChanged) or error.code == "auth"
+        state = ClusterState.FORBIDDEN if refused else ClusterState.UNREACHABLE
+        # Its versions are asked for again when it is back: it may have been upgraded meanwhile.
+        self.node = replace(self.node, state=state, error=error.message, software={})
+        self.fix = error.fix
+        self._failures = min(self._failures + 1, 6)
+
+    def _connection(self) -> Transport:
+        """The one connection, made when it is first needed. Raises BadInput for an address that is none."""
+        with self._lock:
+            if self._transport is None:
+                cluster = self._cluster
+                self._transport = self._kind(self.node.ssh, identity=cluster.identity, known_hosts=cluster.known_hosts)
+            return self._transport
+
+    # -- for everyone -----------------------------------------------------------------------------------------------
+
+    def look(self) -> Ticket:
+        """Ask for a poll now; returns a ticket for ``wait``."""
+        with self._state:
+            ticket = Ticket(self._rounds + 1, self._polling)
+        self._asked.set()
+        return ticket
+
+    def wait(self, ticket: Ticket, timeout: float) -> bool:
+        """Until a poll has ended that began after ``look``; one that was under way and failed will do, too."""
+
+        def over() -> bool:
+            wanted = ticket.round + (1 if ticket.under_way and not self._failures else 0)
+            return self._rounds >= wanted
+
+        with self._state:
+            return self._state.wait_for(over, timeout)
+
+    def end(self) -> End:
+        """This node as one end of a migration. Raises BadInput for an address that is none."""
+        transport = self._connection()
+        user = getattr(transport, "user", "") or self.node.ssh.rpartition("@")[0] or "root"
+        return End(self.place, transport, self.orchestrator, user)
