@@ -5,9 +5,12 @@ Times in a record are seconds since the migration's first event, whatever the ev
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
+from operator import itemgetter
 from typing import Any
 
 from umsui.model import Event, Overhead, Step
@@ -104,16 +107,24 @@ class Record:
         frozen = self.frozen_at
         if frozen is None:
             return None
-        begin = frozen
-        for t, reply in reversed(self.samples):
-            if reply is not None and t <= frozen + 0.05 and (self.downtime is None or reply < self.downtime / 2):
-                begin = max(t + reply, frozen - 0.05) if t <= frozen else frozen
-                break
+        begin = self._silence(frozen)
         if self.downtime is not None:
             return begin, begin + self.downtime, True
         if self.result is not None:
             return None
         return begin, max(begin + (self.down or 0.0), begin), False
+
+    def _silence(self, frozen: float) -> float:
+        """When the client heard the last reply before its wait: the beginning of the longest silence around the freeze.
+
+        The freeze itself is told a little before or after that, by another process.
+        """
+        latest = frozen + (self.downtime or 0.0) + 0.5
+        first = bisect_left(self.samples, frozen - 0.2, key=itemgetter(0))
+        replies = sorted(t + reply for t, reply in self.samples[first:] if reply is not None and t <= latest)
+        if self.downtime is None or len(replies) < 2:
+            return max(replies[-1:] or [frozen])
+        return max(pairwise(replies), key=lambda pair: pair[1] - pair[0])[0]
 
     @property
     def fraction(self) -> float | None:
