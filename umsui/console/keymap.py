@@ -93,7 +93,7 @@ ACTIONS: tuple[Action, ...] = (
     _a("plan", "choose(-1)", "up", "choose", "", footer=False, label="↑"),
     _a("plan", "choose(1)", "down", "another way", "Plan it another way", label="↑ ↓"),
     _a("plan", "copy", "c", "copy as command", "Copy it as a command line"),
-    _a("plan", "page(-1)", "pageup", "page up", "Scroll", footer=False, label="PgUp PgDn"),
+    _a("plan", "page(-1)", "pageup", "page up", "", footer=False),
     _a("plan", "page(1)", "pagedown", "page down", "", footer=False),
     _a("plan", "close", "escape", "put back", "Close; nothing was touched", label="Esc"),
     _a("migration", "cancel", "x", "cancel", "Give it up: possible until its commit"),

@@ -127,8 +127,8 @@ def _facts(moment: Moment, width: int) -> list[Line]:
     elif migration.outcome is Outcome.UNKNOWN:
         pieces = wrap("where it runs is not known: look at both ends with umsui services", width - 4)
         lines += [[], *[[(" ? " if i == 0 else "   ", "bad"), (piece, "text")] for i, piece in enumerate(pieces)]]
-    if migration.endpoint:
-        lines += [[], [(" reached at ", "dim")], [(f" {migration.endpoint}", "name")]]
+    if migration.endpoint and migration.outcome in (None, Outcome.COMMITTED):
+        lines += [[], [(" reached at" if over else " to be reached at", "dim")], [(f" {migration.endpoint}", "name")]]
     if over and migration.bytes.wire:
         sent = f" {words.size(migration.bytes.wire)} over the wire"
         lines += [[], [(sent, "dim")]]
