@@ -17,6 +17,8 @@ from umsui.agent.source import CRIU_OPTIONS, criu_words, wait_for_relay
 
 Emit = Callable[..., None]
 
+KEEP_THE_SOURCE = "the source still holds the service as it was at the switch: look there before anything is removed"
+
 
 class Destination:
     """One migration at its destination."""
@@ -187,6 +189,23 @@ class Destination:
         lazily = self.folder.control / "arrived"
         ahead = sum(path.stat().st_size for path in self.folder.images.glob("pages-*.img"))
         return {"memory": ahead + (int(lazily.read_text() or 0) if lazily.exists() else 0)}
+
+    def fetched(self, within: float) -> Dict[str, bool]:
+        """Post-copy: until CRIU's lazy-pages daemon has put the last page in its place. Raises Trouble."""
+        end = time.monotonic() + within
+        done = self.folder.control / "fetched"
+        while not (done.exists() and done.read_text()):
+            if time.monotonic() > end:
+                raise Trouble(
+                    "lost", f"pages are still missing after {within:g} s: {self._lazy_words()}", KEEP_THE_SOURCE
+                )
+            time.sleep(0.01)
+        if done.read_text() != "0":
+            raise Trouble("lost", f"not all memory could be fetched: {self._lazy_words()}", KEEP_THE_SOURCE)
+        return {"fetched": True}
+
+    def _lazy_words(self) -> str:
+        return criu_words(Path(self.folder.state()["bundle"]) / "lazy-pages.log")
 
     # -- afterwards -------------------------------------------------------------------------------------------------
 

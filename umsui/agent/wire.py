@@ -88,7 +88,9 @@ def lazy(folder: Folder, rate: float) -> int:
     theirs.close()
     threading.Thread(target=_pump, args=(0, mine.fileno(), rate, folder.control / "arrived"), daemon=True).start()
     threading.Thread(target=_ask, args=(mine,), daemon=True).start()
-    return daemon.wait()
+    code = daemon.wait()
+    (folder.control / "fetched").write_text(str(code))
+    return code
 
 
 def _ask(requests: socket.socket) -> None:

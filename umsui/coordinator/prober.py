@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 PATIENCE = 0.5  # seconds for a reply; a frozen service answers after its thaw, on the same connection
+EAGER = 0.05  # for the first reply at the new place: a packet that was lost must not hide a service that answers
 BATCH = 0.1  # seconds between two events
 REDIS = 6379
 
@@ -107,7 +108,7 @@ class Prober:
     def _ask_destination(self) -> None:
         while not self._stop.is_set():
             asked = time.time()
-            took = ask(self._destination)
+            took = ask(self._destination, PATIENCE if self._arrived.is_set() else EAGER)
             if took is not None:
                 with self._lock:
                     if self._first is None:

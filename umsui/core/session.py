@@ -41,7 +41,13 @@ class Session:
         self._gone: str | None = None
         self._stop = threading.Event()
         packed = package()
-        self._stream: Stream = transport.open(packed.command(user))
+        try:
+            self._stream: Stream = transport.open(packed.command(user))
+        except Unreachable as error:
+            if error.code != "connection-lost":
+                raise
+            fix = "is the node up, and its sshd? `umsui nodes --refresh` asks again"
+            raise Unreachable(f"the connection to {where} broke as it was asked", fix, code=error.code) from error
         self._writer = Writer(self._stream.write)
         self._reader = Reader(self._stream.read)
         alarm = threading.Timer(START, self._stream.close)

@@ -28,7 +28,7 @@ ANNOTATION = "umsui.io/approach"
 Registry = Mapping[tuple[Approach, Strategy, str, str], Any]
 """What is built: (approach, strategy, source orchestrator, destination orchestrator) to its MoveFactory."""
 
-RISK = 0.1  # seconds of downtime that a strategy must save to be chosen although it has a window of risk
+ON_REQUEST = (Strategy.POST_COPY, Strategy.HYBRID)  # strategies with a window in which the service can be lost
 
 _NEEDS: dict[Approach, tuple[tuple[Authority, ...], str]] = {
     Approach.ORCHESTRATOR: ((Authority.FULL,), "full control of both platforms"),
@@ -82,6 +82,7 @@ def select(question: Question, registry: Registry) -> Choice:
         if wanted:
             return Choice(wanted[0], f"the service's annotation {ANNOTATION} prefers it", verdicts)
         note = f"the annotation's {preferred.value}-level is not feasible; "
+    feasible = [v for v in feasible if v.strategy not in ON_REQUEST] or feasible
     best = feasible[0]
     others = len({v.approach for v in feasible}) > 1
     tail = "has the least predicted downtime" if others or len(feasible) > 1 else "is the only feasible one"
@@ -153,11 +154,9 @@ def _kernel_obstacle(question: Question, strategy: Strategy) -> tuple[str, str]:
 
 
 def _rank(verdict: Verdict) -> tuple[float, float]:
-    """The least downtime; a strategy with a window of risk must be worth it."""
     infinity = float("inf")
-    risk = RISK if verdict.strategy in (Strategy.POST_COPY, Strategy.HYBRID) else 0.0
     return (
-        verdict.downtime.mid + risk if verdict.downtime else infinity,
+        verdict.downtime.mid if verdict.downtime else infinity,
         verdict.total.mid if verdict.total else infinity,
     )
 

@@ -21,6 +21,7 @@ from umsui.interface.protocol import End, Order
 from umsui.model import Mount, Strategy, Traffic
 
 LONG = 3600.0  # seconds: steps that move data while the service runs; cancelling ends them earlier
+FETCHED = 20.0  # seconds that the last pages may take to their places after they have left the source
 SWITCH = 120.0  # seconds that the service may stand still before the migration gives up by itself
 
 
@@ -187,6 +188,7 @@ class OrchestratorLevel:
             threading.Thread(target=self._watch_memory, args=(done,), daemon=True).start()
             try:
                 self._ask("source.drained", LONG, within=LONG)
+                self._ask("destination.fetched", FETCHED + 5, within=FETCHED)
             finally:
                 done.set()
             received = self._ask("destination.received")["memory"]
@@ -205,7 +207,6 @@ class OrchestratorLevel:
         if self._known("source"):
             self._ask("source.remove", 70.0, within=60.0)
         self._forget_volumes()
-        self.order.emit("step", step="remove-source", state="done")
         for role in ("source", "destination"):
             self._ask(f"{role}.close")
 
