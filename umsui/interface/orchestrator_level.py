@@ -33,6 +33,7 @@ class OrchestratorLevel:
         self._sessions: dict[str, Session] = {}
         self._traffic = Traffic()
         self._facts: dict[str, Any] = {}
+        self._thawed = False
         self._lock = threading.Lock()
 
     # -- agents -----------------------------------------------------------------------------------------------------
@@ -221,14 +222,27 @@ class OrchestratorLevel:
     # -- undo -------------------------------------------------------------------------------------------------------
 
     def rollback(self) -> None:
-        """The destination goes first: once its restore is gone, only the source can answer; then the source thaws."""
+        """The destination goes first, but the source does not wait for one that does not answer or cannot tidy up."""
         try:
-            self._remove_reserved()
-            self._ask("source.thaw")
+            self._undo_both()
         except AgentError as error:
             raise Unknown(f"the migration could not be undone: {error.message}", error.fix, code=error.code) from error
         for role in ("destination", "source"):
             self._ask(f"{role}.close")
+
+    def _undo_both(self) -> None:
+        try:
+            self._remove_reserved()
+        except UmsuiError as error:
+            if error.code != "committed":  # only an open gate makes it wrong to thaw: docs/decisions/commit-point.md
+                self._thaw()
+            raise
+        self._thaw()
+
+    def _thaw(self) -> None:
+        if not self._thawed:  # what happens to the service after that, while a node is asked again, is not ours
+            self._ask("source.thaw")
+            self._thawed = True
 
     def _remove_reserved(self) -> None:
         self._ask("destination.rollback", 70.0, within=60.0)
