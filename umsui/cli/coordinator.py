@@ -62,4 +62,4 @@ def stop(force: bool) -> None:
     except Unreachable:
         output.say("no coordinator runs")
         return
-    output.say("the coordinator is stopping")
+    output.say("the coordinator has stopped")

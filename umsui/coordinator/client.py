@@ -243,8 +243,12 @@ class Client:
         return self._get(list[Finding], "/v1/doctor" + (f"?node={quote(node)}" if node else ""))
 
     def shutdown(self, force: bool = False) -> None:
-        """Stop the coordinator. Raises UmsuiError with code ``busy`` while migrations run."""
+        """Stop the coordinator and see it end. Raises UmsuiError with code ``busy`` while migrations run."""
+pid = int(self.info()["pid"])
         self._call("POST", "/v1/shutdown" + ("?force=true" if force else ""))
+        end = time.monotonic() + STOPPED
+        while Path(f"/proc/{pid}").exists() and time.monotonic() < end:
+            time.sleep(0.02)
 
     def events(self, migration_id: str) -> Iterator[Event]:
         """Its events from the first one, then live, up to its outcome."""

@@ -40,14 +40,21 @@ class Session:
         self._number = 0
         self._gone: str | None = None
         self._stop = threading.Event()
-        packed = package()
         try:
-            self._stream: Stream = transport.open(packed.command(user))
+            greeting = self._start(transport, user)
         except Unreachable as error:
             if error.code != "connection-lost":
                 raise
             fix = "is the node up, and its sshd? `umsui nodes --refresh` asks again"
             raise Unreachable(f"the connection to {where} broke as it was asked", fix, code=error.code) from error
+        self.pid = int(greeting["pid"])
+        threading.Thread(target=self._listen, name=f"agent {where}", daemon=True).start()
+        threading.Thread(target=self._beat, name=f"heartbeat {where}", daemon=True).start()
+
+    def _start(self, transport: Transport, user: str) -> dict[str, Any]:
+        """Send the agent, start it, and wait for its first word."""
+        packed = package()
+        self._stream: Stream = transport.open(packed.command(user))
         self._writer = Writer(self._stream.write)
         self._reader = Reader(self._stream.read)
         alarm = threading.Timer(START, self._stream.close)
@@ -55,15 +62,12 @@ class Session:
         alarm.start()
         try:
             self._stream.write(packed.data)
-            greeting = self._greeting()
+            return self._greeting()
         except BaseException:
             self.close()
             raise
         finally:
             alarm.cancel()
-        self.pid = int(greeting["pid"])
-        threading.Thread(target=self._listen, name=f"agent {where}", daemon=True).start()
-        threading.Thread(target=self._beat, name=f"heartbeat {where}", daemon=True).start()
 
     def _greeting(self) -> dict[str, Any]:
         try:
