@@ -110,7 +110,8 @@ def test_several_processes_and_files(fresh_lab: RunningLab) -> None:
     fresh_lab.sh(
         "azure-1",
         f"cd {volume} && echo one > .hidden && mkdir -p 'a b/c' && head -c 3000000 /dev/urandom > 'a b/c/big' && "
-        "ln 'a b/c/big' linked && truncate -s 50M sparse && echo x | dd of=sparse seek=1000 conv=notrunc 2>/dev/null && "
+        "ln 'a b/c/big' linked && truncate -s 50M sparse && "
+        "echo x | dd of=sparse seek=1000 conv=notrunc 2>/dev/null && "
         "ln -s .hidden link && echo gone > gone && echo '#' > '#odd' && chmod 600 .hidden && chown 12:34 linked && "
         "python3 -c \"import os; os.setxattr('.hidden', 'user.mark', b'kept')\"",
     )
@@ -164,10 +165,8 @@ def test_what_preflight_refuses(fresh_lab: RunningLab) -> None:
 
 def test_a_taken_volume_is_left_alone(fresh_lab: RunningLab) -> None:
     volume = fresh_lab.sh("azure-2", "podman volume ls -q").split()[0]
-    fresh_lab.sh(
-        "gcp-1",
-        f"podman volume create {volume} && echo mine > $(podman volume inspect -f '{{{{.Mountpoint}}}}' {volume})/mine",
-    )
+    path = f"$(podman volume inspect -f '{{{{.Mountpoint}}}}' {volume})/mine"
+    fresh_lab.sh("gcp-1", f"podman volume create {volume} && echo mine > {path}")
     done = umsui("migrate", "redis", "--to", "gcp-lab", "--yes")
     assert done.code in (1, 3)
     assert volume in done.err

@@ -244,7 +244,7 @@ class Client:
 
     def shutdown(self, force: bool = False) -> None:
         """Stop the coordinator and see it end. Raises UmsuiError with code ``busy`` while migrations run."""
-pid = int(self.info()["pid"])
+        pid = int(self.info()["pid"])
         self._call("POST", "/v1/shutdown" + ("?force=true" if force else ""))
         end = time.monotonic() + STOPPED
         while Path(f"/proc/{pid}").exists() and time.monotonic() < end:
