@@ -152,15 +152,15 @@ def test_what_cannot_be_meant(fresh_lab: RunningLab) -> None:
 
 def test_what_preflight_refuses(fresh_lab: RunningLab) -> None:
     fresh_lab.sh("gcp-1", "podman run -d --name other -p 8000:8000 localhost/umsui/memhog:1 MIB=1")
-    refuse(fresh_lab, ["memhog", "--to", "gcp-lab"], 3, "8000")
+    refuse(fresh_lab, ["azure-lab/memhog", "--to", "gcp-lab"], 3, "8000")
     fresh_lab.sh("gcp-1", "podman rm -f -t 0 other; podman create --name memhog localhost/umsui/memhog:1")
-    refuse(fresh_lab, ["memhog", "--to", "gcp-lab"], 3, "memhog")
+    refuse(fresh_lab, ["azure-lab/memhog", "--to", "gcp-lab"], 3, "memhog")
     fresh_lab.sh("gcp-1", "podman rm memhog; mv /usr/sbin/criu /usr/sbin/criu.away")
     try:
-        refuse(fresh_lab, ["memhog", "--to", "gcp-lab"], 3, "CRIU")
+        refuse(fresh_lab, ["azure-lab/memhog", "--to", "gcp-lab"], 3, "CRIU")
     finally:
         fresh_lab.sh("gcp-1", "mv /usr/sbin/criu.away /usr/sbin/criu")
-    refuse(fresh_lab, ["memhog", "--to", "gcp-lab", "--max-downtime", "0.001"], 3, "downtime")
+    refuse(fresh_lab, ["azure-lab/memhog", "--to", "gcp-lab", "--max-downtime", "0.001"], 3, "downtime")
 
 
 def test_a_taken_volume_is_left_alone(fresh_lab: RunningLab) -> None:

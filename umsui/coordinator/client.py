@@ -28,6 +28,7 @@ __all__ = ["AsyncClient", "Client", "ServiceDetail", "ensure_running", "to_event
 
 T = TypeVar("T")
 
+STOPPED = 10.0  # seconds that a coordinator may take to end
 PATIENCE = 120.0  # seconds for an answer: a plan probes both ends
 QUIET = 30.0  # seconds without a sign of life on a stream; heartbeats come each 5 s
 LOG_LIMIT = 5 << 20  # bytes of coordinator.log at a start, above which it becomes coordinator.log.1
