@@ -35,6 +35,7 @@ class Run:
         self._cancel = threading.Event()
         self._took: dict[str, float] = {}
         self._began: dict[str, float] = {}  # of the steps that go on, by the monotonic clock
+        self._done: set[str] = set()
         self._moved = Traffic()  # as far as an earlier coordinator saw
         self._seen: float | None = None  # the downtime, by an earlier coordinator's prober
         self._connected_at: float | None = None
@@ -60,7 +61,7 @@ class Run:
             self._note_start(event["step"], t)
         elif event["kind"] == "step":
             self._began.pop(event["step"], None)
-            self._note_end(event["step"], t, float(event.get("seconds") or 0.0))
+            self._note_end(event["step"], t, float(event.get("seconds") or 0.0), event["state"])
         elif event["kind"] == "probe" and event.get("downtime") is not None:
             self._seen = float(event["downtime"])
         elif event["kind"] == "probe":
@@ -107,7 +108,7 @@ class Run:
             else:
                 data.setdefault("seconds", now - self._began.get(name, now))
                 self._began.pop(name, None)
-                self._note_end(name, time.time(), float(data["seconds"]))
+                self._note_end(name, time.time(), float(data["seconds"]), str(data["state"]))
         return data
 
     def _note_start(self, name: str, t: float) -> None:
@@ -116,15 +117,16 @@ class Run:
         if name == Step.FREEZE:
             self.frozen_at = t
 
-    def _note_end(self, name: str, t: float, seconds: float) -> None:
+    def _note_end(self, name: str, t: float, seconds: float, state: str) -> None:
+        if state != "failed":
+            self._done.add(name)
         self._took[name] = self._took.get(name, 0.0) + seconds
         if name == Step.COMMIT and self._committed_at is None:  # repeated after a crash, it opens no gate again
             self._committed_at = t
 
-    @property
-    def committed(self) -> bool:
-        """Whether the gate is known to be open."""
-        return self._committed_at is not None
+    def has_done(self, step: Step) -> bool:
+        """Whether a step has come to its end, in this coordinator or an earlier one; the recording tells."""
+        return step.value in self._done
 
     def change(self, **values: Any) -> None:
         """Change the document; journal and listeners get it."""

@@ -390,22 +390,26 @@ def _finish_forward(run: Run) -> None:
         _resume_commit(run)
     move = _engine.move(run)
     assert move is not None
-    insist(run, move.commit)
-    run.emit("step", step=Step.COMMIT.value, state="done")
+    if not run.has_done(Step.COMMIT):  # what has ended is not repeated: nodes that are clean know nothing any more
+        insist(run, move.commit)
+        run.emit("step", step=Step.COMMIT.value, state="done")
     if run.prober is not None:
         with run.step(Step.FIRST_REPLY):
             answered = run.prober.wait(REPLY)
         if not answered:
             run.log(f"the service has not answered at its new place within {REPLY:g} s", "error")
     replied = time.time()
-    if run.migration.strategy is Strategy.POST_COPY:
+    if run.has_done(Step.DRAIN):
+        pass
+    elif run.migration.strategy is Strategy.POST_COPY:
         with run.step(Step.DRAIN):  # if this fails nothing may be removed: the source has what is left of the service
             insist(run, move.drain)
     else:
         run.emit("step", step=Step.DRAIN.value, state="skipped", seconds=0.0)
-    with run.step(Step.REMOVE_SOURCE):
-        insist(run, move.finish)
-    run.emit("step", step=Step.CLEAN_UP.value, state="done", seconds=0.0)
+    if not run.has_done(Step.CLEAN_UP):
+        with run.step(Step.REMOVE_SOURCE):
+            insist(run, move.finish)
+        run.emit("step", step=Step.CLEAN_UP.value, state="done", seconds=0.0)
     run.worked()
     time.sleep(max(0.0, replied + AFTER - time.time()) if run.prober else 0.0)
 
@@ -414,7 +418,7 @@ def _resume_commit(run: Run) -> None:
     """After a crash: the service may still stand still while clients wait, so go on measuring that."""
     run.log("the coordinator was restarted; it had been decided to commit: finishing", "warning")
     order, last = _engine.journal.order(run.id), run.last_reply
-    if order is not None and last is not None and not run.committed:
+    if order is not None and last is not None and not run.has_done(Step.COMMIT):
         run.prober = next((prober for prober in _engine.probers(run, order[1]) if prober.resume(last)), None)
 
 

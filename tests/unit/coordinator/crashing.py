@@ -16,6 +16,7 @@ from umsui.config import Config
 from umsui.coordinator import workflow
 from umsui.coordinator.bus import Bus
 from umsui.coordinator.journal import Journal
+from umsui.coordinator.run import Run
 from umsui.coordinator.workflow import Engine
 from umsui.interface.protocol import Order
 from umsui.model import Approach, Strategy, Traffic
@@ -143,6 +144,8 @@ def coordinator(folder: Path, first: bool) -> None:
     around(Journal, "decide", nodes, lambda _, decision, __: decision.value)
     around(Journal, "update", nodes, lambda migration: "final" if migration.finished else "")
     around(Journal, "record", nodes, lambda event: event.kind if event.kind == "outcome" else "")
+    around(Run, "worked", nodes, lambda: "cleaned")
+    around(Run, "has_done", nodes, lambda step: step.value)
     workflow.APPROACHES = {KIND: lambda order: Move(nodes, order)}  # type: ignore[attr-defined]
     workflow.plan = lambda asked, known, probes, history: plan_of(asked)  # type: ignore[attr-defined]
     real_verify = workflow._verify

@@ -133,6 +133,18 @@ def test_killed_again_and_again(tmp_path: Path, points: list[str]) -> None:
     check(life)
 
 
+@pytest.mark.parametrize(
+    ("point", "commits", "finishes"), [("drain:before", 1, 1), ("finish:before", 1, 1), ("cleaned:before", 1, 1)]
+)
+def test_what_was_done_is_not_done_again(tmp_path: Path, point: str, commits: int, finishes: int) -> None:
+    """Nodes that are clean know nothing of the migration any more: asked again, they could only fail."""
+    life = Life(tmp_path)
+    life.run([point])
+    assert check(life) is Outcome.COMMITTED
+    calls = life.nodes["calls"]
+    assert (calls.count("commit"), calls.count("finish")) == (commits, finishes)
+
+
 def test_what_has_ended_is_left_alone(tmp_path: Path) -> None:
     life = Life(tmp_path)
     life.run(["finish:after"])

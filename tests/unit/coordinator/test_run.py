@@ -10,7 +10,7 @@ import pytest
 from umsui.coordinator.bus import Bus
 from umsui.coordinator.journal import Journal
 from umsui.coordinator.run import Run
-from umsui.model import Event, Outcome, Traffic
+from umsui.model import Event, Outcome, Step, Traffic
 
 from .world import migration, request
 
@@ -46,7 +46,7 @@ SWITCHED = [
 
 def test_the_gate_opens_once_however_often_commit_is_repeated(journal: Journal) -> None:
     run = before(journal, *SWITCHED, step(THAWED, "commit", "done", seconds=0.05))
-    assert run.committed
+    assert run.has_done(Step.COMMIT)
     run.emit("step", step="commit", state="done")
     assert run.measured() == (pytest.approx(0.25), "freeze")
 
@@ -57,9 +57,14 @@ def test_what_the_client_saw_is_not_lost(journal: Journal) -> None:
     assert run.measured() == (0.21, "client")
 
 
+def test_what_failed_is_not_done(journal: Journal) -> None:
+    run = before(journal, *SWITCHED, step(THAWED, "commit", "failed", seconds=0.05))
+    assert not run.has_done(Step.COMMIT)
+
+
 def test_without_a_commit_there_is_no_downtime_yet(journal: Journal) -> None:
     run = before(journal, *SWITCHED)
-    assert not run.committed
+    assert not run.has_done(Step.COMMIT)
     assert run.measured() == (None, "freeze")
     assert run.last_reply == pytest.approx(1008.901)
     assert run.traffic() == Traffic(memory=5, wire=5)
