@@ -73,6 +73,10 @@ def _settings(raw: Raw, privileged: bool) -> dict[str, Any]:
     host["SecurityOpt"] = sorted(security_options(raw))
     host["Ulimits"] = ulimits(raw)
     host["PidsLimit"] = max(0, int(raw["HostConfig"].get("PidsLimit") or 0))  # 0 and -1 both mean no limit
+    host["PortBindings"] = {  # podman lists the bindings of one port in any order
+        port: sorted(bindings or (), key=str)
+        for port, bindings in (raw["HostConfig"].get("PortBindings") or {}).items()
+    }
     host["Tmpfs"] = {
         destination: sorted(str(options).split(","))
         for destination, options in (raw["HostConfig"].get("Tmpfs") or {}).items()

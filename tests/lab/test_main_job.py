@@ -131,6 +131,13 @@ def test_several_processes_and_files(fresh_lab: RunningLab) -> None:
     assert memhog(fresh_lab, "onprem-1", "/checksum", port=8010)["ok"] is True
 
 
+def wait_until_live(patience: float = 30.0) -> None:
+    """Until every node answers."""
+    end = time.monotonic() + patience
+    while any(node["state"] != "live" for node in umsui("nodes", "--refresh", "--json").document):
+        assert time.monotonic() < end, umsui("nodes").out
+
+
 def refuse(lab: RunningLab, arguments: list[str], code: int, words: str) -> None:
     """A request that is refused with this exit code and these words, the service going on untouched."""
     before = memhog(lab, "azure-1")
@@ -183,13 +190,24 @@ def test_an_unreachable_node(fresh_lab: RunningLab) -> None:
         refuse(fresh_lab, ["memhog", "--to", "gcp-lab"], 4, "gcp-lab")
     finally:
         fresh_lab.sh("gcp-1", f"kill -CONT {sshd}")
+    wait_until_live()
 
 
 def test_cancel_before_the_commit(fresh_lab: RunningLab) -> None:
     before = memhog(fresh_lab, "azure-1")
     started = umsui(
-        "migrate", "memhog", "--to", "gcp-lab", "--strategy", "stop-copy", "--bandwidth", "5MB/s", "--detach", "--yes"
+        "migrate",
+        "azure-lab/memhog",
+        "--to",
+        "gcp-lab",
+        "--strategy",
+        "stop-copy",
+        "--bandwidth",
+        "5MB/s",
+        "--detach",
+        "--yes",
     )
+    assert started.code == 0, started.err
     migration = started.out.split()[-1]
     time.sleep(4.0)  # at 5 MB/s the switch takes 13 s: this is in its middle
     assert umsui("cancel", migration).code == 0

@@ -12,7 +12,18 @@ from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional
 
 from umsui.agent import relay
-from umsui.agent.host import Folder, Trouble, alive, environment, locked, run, spawn, wait_gone, write_atomically
+from umsui.agent.host import (
+    Folder,
+    Trouble,
+    alive,
+    end_program,
+    environment,
+    locked,
+    run,
+    spawn,
+    wait_gone,
+    write_atomically,
+)
 from umsui.agent.source import CRIU_OPTIONS, criu_words, wait_for_relay
 
 Emit = Callable[..., None]
@@ -229,6 +240,9 @@ class Destination:
     def close(self) -> None:
         """Take the key out again and remove this migration's folders."""
         edit_authorized_keys(Path(pwd.getpwuid(os.geteuid()).pw_dir), self._tag(), "")
+        server = self.folder.state().get("server") if self.folder.exists else None
+        if server:
+            end_program(server, "criu")  # a page server whose source was cut off waits for it in vain
         self.folder.remove()
 
 

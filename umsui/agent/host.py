@@ -7,6 +7,7 @@ import fcntl
 import json
 import os
 import shutil
+import signal
 import subprocess
 import threading
 import time
@@ -205,6 +206,16 @@ def alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
     except (FileNotFoundError, ProcessLookupError):
         return False
+
+
+def end_program(pid: int, program: str) -> None:
+    """End a process that was noted down, if it is there and still that program (numbers are used again)."""
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except (FileNotFoundError, ProcessLookupError):
+        return
+    if os.path.basename(words[0]).decode() == program:
+        os.kill(pid, signal.SIGKILL)
 
 
 def wait_gone(pid: int, timeout: float) -> bool:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional
 
 from umsui.agent import guard, relay, sync
-from umsui.agent.host import Cgroup, Folder, Trouble, alive, environment, run, spawn, wait_gone
+from umsui.agent.host import Cgroup, Folder, Trouble, alive, end_program, environment, run, spawn, wait_gone
 
 Emit = Callable[..., None]
 
@@ -462,12 +462,6 @@ def wait_for_kill(pid: int, timeout: float) -> None:
     raise Trouble("not-removed", f"podman did not end process {pid} within {timeout:g} s")
 
 
-def end_stream(pid: int) -> None:
-    """End the ssh of a stream, whichever agent started it."""
-    if alive(pid) and b"ssh" in Path(f"/proc/{pid}/cmdline").read_bytes():
-        os.kill(pid, signal.SIGKILL)
-
-
 def stop_dump(folder: Folder, state: Dict[str, Any]) -> None:
     """End a dump that has not begun; wait for one that has (killing CRIU inside a dump would harm the service)."""
     dump = state.get("dump")
@@ -478,7 +472,7 @@ def stop_dump(folder: Folder, state: Dict[str, Any]) -> None:
         if handle.state == "armed":
             handle.say("abort")
         elif state.get("lazy"):
-            end_stream(state["pages"])  # CRIU gives up serving pages and lets the service go
+            end_program(state["pages"], "ssh")  # CRIU gives up serving pages and lets the service go
         handle.close()
     except OSError:
         pass  # no relay (yet, or any more): the runtime ends by itself

@@ -59,6 +59,7 @@ def pages(folder: Folder, rate: float) -> int:
     server = subprocess.Popen(
         [*argv, "-v2", "--ps-socket", str(number)], env=environment(CRIU_CONFIG_FILE="/dev/null"), pass_fds=[number]
     )
+    folder.note(server=server.pid)
     theirs.close()
     threading.Thread(target=_pump, args=(0, mine.fileno(), rate), daemon=True).start()
     while answer := mine.recv(CHUNK):
@@ -85,6 +86,7 @@ def lazy(folder: Folder, rate: float) -> int:
         env=environment(CRIU_CONFIG_FILE="/dev/null"),
         pass_fds=[number],
     )
+    folder.note(server=daemon.pid)
     theirs.close()
     threading.Thread(target=_pump, args=(0, mine.fileno(), rate, folder.control / "arrived"), daemon=True).start()
     threading.Thread(target=_ask, args=(mine,), daemon=True).start()

@@ -154,8 +154,9 @@ class Console(App[None], inherit_bindings=False):
         self._scheduled = False
         self._shown = self.clock.steady()
         # Only what is in front: a screen behind that changes has Textual send the one in front again, whole.
-        if isinstance(self.screen, Watcher):
-            self.screen.world_changed()
+        front = self.screen_stack[-1] if self.screen_stack else None  # none yet, or none any more
+        if isinstance(front, Watcher):
+            front.world_changed()
 
     def _announce(self, migration: Migration) -> None:
         """A toast at the end, unless its report is in view."""

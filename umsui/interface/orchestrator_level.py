@@ -158,7 +158,8 @@ class OrchestratorLevel:
                 try:
                     self._ask("source.switch", SWITCH + 10, within=SWITCH)
                 except UmsuiError:
-                    self._ask("destination.abandon")  # else the restore would wait for what never comes
+                    with contextlib.suppress(Unreachable):  # then nothing there can go on either
+                        self._ask("destination.abandon")  # else the restore would wait for what never comes
                     raise
                 restored.result()
         finally:
@@ -168,7 +169,7 @@ class OrchestratorLevel:
         self.order.emit("progress", what="memory", done=received, total=received, rate=None)
 
     def _watch_memory(self, done: threading.Event) -> None:
-        expected = int(self._facts["memory"])
+        expected = int(self._facts.get("memory", 0))  # unknown to a coordinator that took the migration up
         before, then = 0, time.monotonic()
         while not done.wait(0.1):
             with contextlib.suppress(Unreachable, AgentError):
