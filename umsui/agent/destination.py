@@ -162,6 +162,10 @@ class Destination:
             self.relay = self._find_relay()
         if self.relay is None:
             if self._status(state["container"]) != "running":
+                if state.get("lazy"):
+                    raise Trouble(
+                        "lost", "the restore was lost while its memory was still at the source", KEEP_THE_SOURCE
+                    )
                 self.arm((self.folder.images / "descriptors.json").read_text())
                 assert self.relay is not None
                 self.relay.say("start")
