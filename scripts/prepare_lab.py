@@ -1,4 +1,7 @@
-"""Fill the lab's cache, with progress; ``--or-skip`` only says why where this machine can have no lab."""
+"""Fill the lab's cache, with progress; ``--or-skip`` only says why where this machine can have no lab.
+
+``--kubernetes``: also with what its Kubernetes clusters need, which takes minutes.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,14 @@ from umsui import lab
 from umsui.errors import UmsuiError
 
 
+def _say(line: str) -> None:
+    print(f"lab: {line}", flush=True)
+
+
 def main() -> int:
     """The exit code."""
     try:
-        lab.prepare(lambda line: print(f"lab: {line}", flush=True))
+        lab.prepare(_say, "mixed" if "--kubernetes" in sys.argv else "engines")
     except UmsuiError as error:
         print(f"lab: {error.message}. {error.fix}", file=sys.stderr)
         if "--or-skip" in sys.argv and error.code in {"not-root", "not-linux"}:

@@ -9,6 +9,9 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+from umsui.model import MigrationRequest, Strategy
 
 FOLDER = Path(__file__).parent.parent / "screenshots"
 PATIENCE = 60.0  # seconds that a picture is waited for
@@ -53,22 +56,73 @@ async def take() -> None:
         await until(pilot, lambda shown: "committed" in shown)
         await pilot.pause(1.0)
         shoot("migration")
-        await pilot.press("escape")
+        await pilot.press("p")
+        await until(pilot, lambda shown: "RECORDING" in shown and "verify" in shown)
+        await pilot.press("f", "space", *["right"] * 1)
+        await pilot.pause(1.0)
+        shoot("replay")
+        await pilot.press("escape", "escape")
         await pilot.pause(1.0)
         shoot("moved")
-        await pilot.press("2")
-        await pilot.pause(1.0)
-        shoot("migrations")
-        await pilot.press("escape")
+        await back(app, pilot)
+        await history(pilot, until, shoot)
+        await rest(pilot, until, shoot)
         await pilot.press("question_mark")
         await pilot.pause(0.5)
         shoot("help")
 
 
+async def back(app: Any, pilot: Any) -> None:
+    """Memhog there and back again, so that there is something to compare."""
+    for to, strategy in (("azure-lab", Strategy.STOP_COPY), ("gcp-lab", Strategy.POST_COPY)):
+        here = next(s for s in app.world.services() if s.name == "memhog")
+        migration = await app.feed.migrate(MigrationRequest(here.key, to, strategy=strategy))
+        for _ in range(int(PATIENCE / 0.1)):
+            await pilot.pause(0.1)
+            found = app.world.migrations.get(migration.id)
+            if found is not None and found.outcome is not None:
+                break
+        await pilot.pause(2.0)
+
+
+async def history(pilot: Any, until: Any, shoot: Callable[[str], None]) -> None:
+    """What was moved, and three of it beside each other."""
+    await pilot.press("2")
+    await until(pilot, lambda shown: shown.count("committed") >= 3)
+    await pilot.press("space", "space", "space")
+    await pilot.pause(0.5)
+    shoot("migrations")
+    await pilot.press("c")
+    await until(pilot, lambda shown: "breakdown" in shown)
+    shoot("compare")
+    await pilot.press("escape", "escape")
+
+
+async def rest(pilot: Any, until: Any, shoot: Callable[[str], None]) -> None:
+    """A service and the nodes of its cluster."""
+    board = pilot.app.screen
+    board.point("azure-lab", "azure-lab/redis")
+    await pilot.press("enter")
+    await until(pilot, lambda shown: "redis-server" in shown and "Ready to accept" in shown)
+    await pilot.pause(4.5)
+    shoot("service")
+    await pilot.press("w")
+    await until(pilot, lambda shown: "planning" not in shown and "can" in shown)
+    shoot("ways")
+    await pilot.press("escape")
+    await pilot.press("n")
+    await until(pilot, lambda shown: "the kernel can" in shown)
+    shoot("doctor")
+    await pilot.press("t")
+    await until(pilot, lambda shown: "MiB/s" in shown and "measuring" not in shown)
+    shoot("nodes")
+    await pilot.press("escape")
+
+
 def main() -> None:
     """A lab and a coordinator of their own; both are gone afterwards."""
     with tempfile.TemporaryDirectory(prefix="umsui-screenshots-") as folder:
-        os.environ["UMSUI_LAB_INSTANCE"] = "3"
+        os.environ.setdefault("UMSUI_LAB_INSTANCE", "3")
         for name in ("CONFIG", "DATA", "RUNTIME"):
             os.environ[f"UMSUI_{name}_DIR"] = f"{folder}/{name.lower()}"
         umsui = [sys.executable, "-m", "umsui"]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,10 +20,11 @@ from umsui import lab as lab_module
 from umsui import locations
 from umsui.lab import cgroups, network
 from umsui.lab import host as lab_host
+from umsui.lab.kubernetes import build as kubernetes
 from umsui.lab.topology import Host, Lab
 
 # Instances that tests may take; 0 is the user's. Each is held by a lock, so that two test runs do not meet.
-TEST_INSTANCES = (7, 8, 9, 6, 5)
+TEST_INSTANCES = (7, 8, 9, 6, 5, *range(10, 16))
 _held: list[int] = []
 _folder: list[Path] = []
 
@@ -61,13 +65,27 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items.sort(key=lambda item: item.get_closest_marker("lab") is not None)
     reason = "needs Linux" if sys.platform != "linux" else "needs root" if os.geteuid() != 0 else ""
     if reason:
-        for item in items:
-            if item.get_closest_marker("lab") is not None:
-                item.add_marker(pytest.mark.skip(reason=reason))
+        _skip(items, "lab", reason)
+    elif not kubernetes.built():
+        _skip(items, "kubernetes", "the lab's Kubernetes is not built here: `make test-kubernetes` does that first")
 
 
-def leftovers(lab: Lab, namespaces: frozenset[str] = frozenset()) -> list[str]:
-    """What there is of ``lab`` on this machine; nothing, after it went down. ``namespaces``: those its hosts had."""
+def _skip(items: list[pytest.Item], marker: str, reason: str) -> None:
+    for item in items:
+        if item.get_closest_marker(marker) is not None:
+            item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@dataclass(frozen=True)
+class Namespaces:
+    """Those that a lab's hosts had, and when: their numbers are given to others when they are gone."""
+
+    names: frozenset[str] = frozenset()
+    seen: float = 0.0  # seconds since the machine started
+
+
+def leftovers(lab: Lab, namespaces: Namespaces = Namespaces()) -> list[str]:
+    """What there is of ``lab`` on this machine; nothing, after it went down."""
     found = [f"cgroup {name}" for name in cgroups.groups(lab.cgroup_prefix)]
     found += [f"link {name}" for name in network.own_links(lab)]
     found += [f"files {lab.directory}"] if lab.directory.exists() else []
@@ -81,17 +99,28 @@ def leftovers(lab: Lab, namespaces: frozenset[str] = frozenset()) -> list[str]:
             if str(lab.directory) in mounts:
                 found.append(f"mounts in {process.name}: {words}")
             mine = {str((process / "ns" / kind).readlink()) for kind in ("net", "mnt", "pid")}
-            if mine & namespaces or str(lab.directory) in words:
+            stays = bool(mine & namespaces.names) and started_at(process) < namespaces.seen
+            if stays or str(lab.directory) in words:
                 found.append(f"process {process.name}: {words}")
         except OSError:
             continue  # it ended meanwhile, or is a zombie
     return found
 
 
-def namespaces_of(lab: Lab) -> frozenset[str]:
-    """The namespaces of the hosts that are up."""
-    pids = [pid for host in lab.hosts if (pid := lab_host.pid(host)) is not None]
-    return frozenset(str(Path(f"/proc/{pid}/ns/{kind}").readlink()) for pid in pids for kind in ("net", "mnt", "pid"))
+def started_at(process: Path) -> float:
+    """When a process (its folder in /proc) started, in seconds since the machine did."""
+    return int((process / "stat").read_text().rpartition(")")[2].split()[19]) / os.sysconf("SC_CLK_TCK")
+
+
+def namespaces_of(lab: Lab) -> Namespaces:
+    """The namespaces of all that runs on its hosts, containers and pods among it; never this process's own."""
+    found = set()
+    for pid in cgroups.processes(lab.cgroup_prefix):
+        for kind in ("net", "mnt", "pid"):
+            with contextlib.suppress(OSError):  # it ended meanwhile
+                found.add(str(Path(f"/proc/{pid}/ns/{kind}").readlink()))
+    own = {str(Path(f"/proc/self/ns/{kind}").readlink()) for kind in ("net", "mnt", "pid")}
+    return Namespaces(frozenset(found - own), time.clock_gettime(time.CLOCK_BOOTTIME))
 
 
 @dataclass(frozen=True)
@@ -118,6 +147,12 @@ class RunningLab:
         """Run a shell script as root on a host."""
         return self.run(host, "sh", "-c", script, timeout=timeout)
 
+    def select(self) -> None:
+        """Let ``umsui`` mean this lab; a coordinator that knows another one ends."""
+        if os.environ.get("UMSUI_LAB_INSTANCE") != str(self.lab.instance):
+            subprocess.run([sys.executable, "-m", "umsui", "coordinator", "stop", "--force"], check=False)
+            os.environ["UMSUI_LAB_INSTANCE"] = str(self.lab.instance)
+
     def reset(self) -> None:
         """Memhog, redis and nginx fresh where they started, nothing else anywhere, links unshaped (0.6 s)."""
         lab_module.shape(None)
@@ -142,5 +177,6 @@ def lab() -> Iterator[RunningLab]:
 @pytest.fixture
 def fresh_lab(lab: RunningLab) -> RunningLab:
     """The session's lab with its sample services started anew."""
+    lab.select()
     lab.reset()
     return lab

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import subprocess
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from typing import Any, Protocol
 
-from umsui.model import Node, Service, Specification
+from umsui.model import ManagedCluster, Node, Service, Specification
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,9 @@ class Transport(Protocol):
 
     def open(self, argv: Sequence[str]) -> Stream:
         """Start a program and stay connected with its standard input and output."""
+
+    def program(self, argv: Sequence[str]) -> list[str]:
+        """A local program whose ends are those of one there, for bytes in bulk. Raises BadInput where there is none."""
 
     @property
     def address(self) -> str:
@@ -95,8 +100,118 @@ class Orchestrator(Protocol):
     def logs(self, transport: Transport, service: str, lines: int) -> list[str]:
         """The last lines that the service wrote."""
 
+    def logs_command(self, service: str, lines: int) -> Sequence[str]:
+        """What prints, on the node, the last lines that the service wrote and then each new one."""
+
+    def shell_command(self, service: str) -> Sequence[str]:
+        """What opens, on the node and on a terminal, a shell in the service."""
+
     def remove(self, transport: Transport, service: str, *, volumes: Sequence[str] = ()) -> None:
         """Kill and remove it, and these of its named volumes. Removing what is not there is no error."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a cluster's own API tells of it: as far as the credentials may see."""
+
+    nodes: tuple[Node, ...]
+    services: tuple[Service, ...]
+    lacking: tuple[str, ...] = ()  # what they may not see, in the API's words
+    fix: str = ""
+
+
+class ApiOrchestrator(Orchestrator, Protocol):
+    """One with an API of its own: it tells of the whole cluster, and no node is asked itself."""
+
+    def follow(self, transport: Transport, cluster: str, tell: Callable[[Seen], None], stop: threading.Event) -> None:
+        """Tell what there is, now and whenever it changes, until ``stop``.
+
+        Raises Unreachable and its kinds as soon as that cannot be told any more, BadInput for a wrong config.
+        """
+
+    def talk(self, transport: Transport, service: str, name: str) -> subprocess.Popen[bytes]:
+        """A local program joined with this socket of umsui's supervisor in the service; its three ends are pipes.
+
+        The end of its input is told to the other side.
+        """
+
+    def node_facts(self, transport: Transport, node: str) -> Mapping[str, Any]:
+        """What the API tells of a node, with the names of ``umsui.interface.facts.NodeFacts``."""
+
+    def follow_logs(self, transport: Transport, service: str, lines: int) -> Stream:
+        """The last lines that the service wrote, and then each new one. Raises BadInput."""
+
+    def elsewhere(self, transport: Transport, service: str) -> Sequence[tuple[bool, str]]:
+        """What other orchestrators have no counterpart for: whether that forbids a move to them, and in words."""
+
+    def address(self, transport: Transport, service: str) -> str:
+        """The service's own address. Raises BadInput."""
+
+    def identity(self, transport: Transport, service: str) -> Mapping[str, str]:
+        """What must stay as it is while the service is moved; ``created``, Unix time. Raises BadInput: it is gone."""
+
+    def reserve(
+        self, transport: Transport, node: str, spec: Specification, particulars: Sequence[str], migration: str
+    ) -> None:
+        """Create and start the service so that it waits for a restore, marked as this migration's; nobody is led to it.
+
+        Raises Refused for what is in the way there, CommandFailed when it does not start.
+        """
+
+    def reserved(self, transport: Transport, service: str) -> str:
+        """The migration that it was reserved for; "" when there is none."""
+
+    def discard(self, transport: Transport, service: str, migration: str) -> None:
+        """Remove all that is marked as this migration's."""
+
+    def lead(self, transport: Transport, service: str) -> None:
+        """It runs: lead clients to it; its next start is a usual one."""
+
+    def settle(self, transport: Transport, service: str, particulars: Sequence[str]) -> None:
+        """Make its owner, which takes it over without making a second one; take the marks away."""
+
+    def take_away(self, transport: Transport, service: str) -> None:
+        """Remove it for good, its owner first, and its volumes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The machines of a cluster, as far as the provider has told: ``complete`` when it has told all."""
+
+    nodes: tuple[Node, ...]
+    complete: bool
+
+
+class Change(Protocol):
+    """A machine that is being started or stopped; polled until it is done."""
+
+    def poll(self) -> tuple[bool, str, float | None]:
+        """Whether it is done, the provider's word for what goes on, and how far it is (0 to 1, None: not told).
+
+        Raises UmsuiError when it failed.
+        """
+
+
+class Provider(Protocol):
+    """Who runs the machines of one cluster. Its libraries are imported at the first call, which is bounded in time.
+
+    Every call raises Unreachable, or its kinds NotLoggedIn, Forbidden and Throttled.
+    """
+
+    def listings(self) -> Iterator[Listing]:
+        """All so far, after each page; the last listing is complete, with states and addresses."""
+
+    def managed(self) -> Sequence[ManagedCluster]:
+        """The Kubernetes clusters that the provider runs there."""
+
+    def kubeconfig(self, managed: str) -> str:
+        """Credentials for one of them, fetched now and kept nowhere."""
+
+    def start(self, node: Node) -> Change:
+        """Begin to start its machine."""
+
+    def stop(self, node: Node) -> Change:
+        """Begin to stop it, so that it is paid for no longer."""
 
 
 def load(group: str, name: str) -> Any:

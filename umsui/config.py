@@ -5,16 +5,16 @@ from __future__ import annotations
 import difflib
 import os
 import re
-import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from umsui import locations
 from umsui.errors import BadInput
 from umsui.model import Authority
+from umsui.toml import place, read
 
 PREFIX = "UMSUI_COORDINATOR_"
 
@@ -24,6 +24,23 @@ class _Strict(BaseModel):
 
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+Text = Annotated[str, Field(min_length=1)]
+
+
+def _url(text: str) -> str:
+    if not re.fullmatch(r"https://[^/\s]+/?", text):
+        raise ValueError
+    return text.rstrip("/")
+
+
+Url = Annotated[str, AfterValidator(_url)]
+
+ONLY: Mapping[str, Sequence[str]] = {
+    "azure": ("subscription", "resource_group", "tags", "authority_host"),
+    "gcp": ("project", "zones", "labels", "container_endpoint"),
+    "onprem": ("ssh_hosts", "inventory", "group"),
+}
+"""Keys that only one provider understands."""
 
 
 class NodeConfig(_Strict):
@@ -45,12 +62,24 @@ class ClusterConfig(_Strict):
     identity: Path | None = None
     known_hosts: Path | None = None
     lab: bool = False
-    subscription: str | None = None
-    resource_group: str | None = None
+    subscription: Text | None = None
+    resource_group: Text | None = None
     tags: dict[str, str] = {}
-    project: str | None = None
+    authority_host: Text | None = None
+    project: Text | None = None
     zones: tuple[str, ...] = ()
     labels: dict[str, str] = {}
+    container_endpoint: Url | None = None
+    endpoint: Url | None = None
+    ca_file: Path | None = None
+    ssh_hosts: tuple[Text, ...] = ()
+    inventory: Path | None = None
+    group: Text = "all"
+    ssh_user: Text | None = None
+    ssh_port: Annotated[int, Field(ge=1, le=65535)] = 22
+    address: Literal["public", "private"] | None = None
+    prices: dict[str, Annotated[float, Field(ge=0)]] = {}
+    watch: Annotated[int, Field(ge=0, le=2000)] = 200
     kubeconfig: Path | None = None
     context: str | None = None
     namespaces: tuple[str, ...] = ()
@@ -61,6 +90,7 @@ class CoordinatorConfig(_Strict):
 
     poll_watched: Annotated[float, Field(ge=0.5, le=60)] = 2.0
     poll_idle: Annotated[float, Field(ge=1, le=600)] = 10.0
+    poll_cloud: Annotated[float, Field(ge=1, le=3600)] = 60.0
     timeout: Annotated[float, Field(ge=1, le=120)] = 10.0
     probe_interval: Annotated[float, Field(ge=0.002, le=0.1)] = 0.005
 
@@ -70,6 +100,10 @@ class Config(_Strict):
 
     clusters: tuple[ClusterConfig, ...] = ()
     coordinator: CoordinatorConfig = CoordinatorConfig()
+    console: dict[
+        str, Any
+    ] = {}  # the console's own (umsui/console/settings.py): what is wrong there stops no migration
+    keys: dict[str, Any] = {}
     path: Path | None = None
 
 
@@ -82,7 +116,7 @@ def load(path: Path | None = None) -> Config:
         path = locations.config_file()
         if not path.exists():
             path = locations.lab_config()
-    text, data = _read(path) if path is not None else ("", {})
+    text, data = read(path) if path is not None else ("", {})
     if "path" in data:
         raise _bad(path, text, {"type": "extra_forbidden", "loc": ("path",)})
     coordinator = data.get("coordinator", {})
@@ -92,6 +126,8 @@ def load(path: Path | None = None) -> Config:
         config = Config(**{**data, "path": path})
     except ValidationError as error:
         raise _bad(path, text, _first(error)) from error
+    for number, cluster in enumerate(config.clusters):
+        _refuse_misplaced(path, text, number, cluster)
     names = [cluster.name for cluster in config.clusters]
     for number, name in enumerate(names):
         if name in names[:number]:
@@ -100,21 +136,15 @@ def load(path: Path | None = None) -> Config:
     return config
 
 
-def _read(path: Path) -> tuple[str, dict[str, Any]]:
-    try:
-        text = path.read_text(encoding="utf-8")
-        return text, tomllib.loads(text)
-    except OSError as error:
-        raise BadInput(f"{path} cannot be read: {error.strerror}", code="config") from error
-    except UnicodeDecodeError as error:
-        raise BadInput(f"{path} is not UTF-8: {error.reason}", "save it as UTF-8", code="config") from error
-    except tomllib.TOMLDecodeError as error:
-        found = re.fullmatch(r"(.*) \(at (?:line (\d+), column \d+|end of document)\)", str(error))
-        line = int(found[2]) if found and found[2] else len(text.splitlines())
-        words = found[1] if found else str(error)
-        raise BadInput(
-            f"{path}:{line}: this is not TOML: {words}", "correct the line (https://toml.io)", code="config"
-        ) from error
+def _refuse_misplaced(path: Path | None, text: str, number: int, cluster: ClusterConfig) -> None:
+    """A key that its provider does not understand."""
+    for provider, keys in ONLY.items():
+        for key in keys:
+            if provider != cluster.provider and key in cluster.model_fields_set:
+                where = place(path, text, ("clusters", number, key))
+                said = f"{where}: `{key}` is for provider {provider}, and {cluster.name} has {cluster.provider}"
+                fix = f"remove the key; {cluster.provider} has: {', '.join(ONLY[cluster.provider])}"
+                raise BadInput(said, fix, code="config")
 
 
 def overrides() -> dict[str, str]:
@@ -168,6 +198,7 @@ ALLOWED = {
     "string_pattern": "letters, digits, and after the first of them also . _ -",
     "string_too_short": "a text that is not empty",
     "string": "a text in quotes",
+    "value_error": "https://HOST or https://HOST:PORT",
     "path": "a path in quotes",
     "bool": "true or false",
     "float": "a number",
@@ -192,51 +223,3 @@ def allowed(location: Sequence[str | int]) -> list[str]:
     elif len(location) > 1 and location[0] == "clusters":
         table = NodeConfig if len(location) > 3 and location[2] == "nodes" else ClusterConfig
     return sorted(table.model_fields.keys() - ({"path"} if table is Config else set()))
-
-
-def place(path: Path | None, text: str, location: Sequence[str | int]) -> str:
-    """``file:line`` of a key, as near as it can be told."""
-    line = find_line(text, location)
-    return f"{path}:{line}" if line else str(path or "settings")
-
-
-def find_line(text: str, location: Sequence[str | int]) -> int | None:
-    """The line (from 1) of a key; of the table's first key, when the key itself is missing; None for neither.
-
-    However the file is written (inline tables, sub-tables, quoted keys): the place is where another name of the key
-    changes what the parser finds at ``location``.
-    """
-    location = tuple(location)
-    while location and isinstance(location[-1], int):
-        location = location[:-1]  # an item of a list: the list's key
-    if not location:
-        return None
-    parent = _at(tomllib.loads(text), location[:-1])
-    if not isinstance(parent, dict):
-        return find_line(text, location[:-1])
-    if location[-1] in parent:
-        return _line_of(text, location)
-    lines = [_line_of(text, (*location[:-1], key)) for key in parent]
-    return min((line for line in lines if line), default=None) or find_line(text, location[:-1])
-
-
-def _line_of(text: str, location: tuple[str | int, ...]) -> int | None:
-    other = "renamed-to-find-it"
-    for found in re.finditer(rf"(?<![\w-]){re.escape(str(location[-1]))}(?![\w-])", text):
-        try:
-            data = tomllib.loads(text[: found.start()] + other + text[found.end() :])
-        except tomllib.TOMLDecodeError:
-            continue
-        table = _at(data, location[:-1])
-        if isinstance(table, dict) and other in table:
-            return text.count("\n", 0, found.start()) + 1
-    return None
-
-
-def _at(data: Any, location: Sequence[str | int]) -> Any:
-    for part in location:
-        try:
-            data = data[part]
-        except (KeyError, IndexError, TypeError):
-            return None
-    return data

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from enum import Enum
 from typing import Any
 
-from umsui.model import Estimate, Finding, Migration, Place, Plan, Verdict
+from umsui.model import Estimate, Finding, Migration, Place, Plan, StartFirst, Verdict
 
 
 def result_document(migration: Migration) -> dict[str, Any]:
@@ -50,6 +50,7 @@ def plan_document(plan: Plan) -> dict[str, Any]:
         "endpoint": plan.endpoint,
         "verdicts": [_verdict(verdict) for verdict in plan.verdicts],
         "findings": [finding_document(finding) for finding in plan.findings],
+        "start_first": _start_first(plan.start_first),
     }
 
 
@@ -71,6 +72,12 @@ def plain(value: Any) -> Any:
     if isinstance(value, (set, frozenset)):
         return sorted(plain(each) for each in value)
     return value if value is None or isinstance(value, (str, int, float, bool)) else str(value)
+
+
+def _start_first(first: StartFirst | None) -> dict[str, Any] | None:
+    if first is None:
+        return None
+    return {"node": _place(first.place), "predicted": _estimate(first.time), "hourly": first.hourly}
 
 
 def _place(place: Place) -> dict[str, str]:

@@ -60,6 +60,28 @@ class TimedOut(Unreachable):
     code = "timed-out"
 
 
+class NotLoggedIn(Unreachable):
+    """A provider does not know us: there are no credentials, or they have expired or been revoked."""
+
+    code = "expired"
+
+
+class Forbidden(Unreachable):
+    """A provider knows us and does not let us; the message names the permission."""
+
+    code = "forbidden"
+
+
+class Throttled(Unreachable):
+    """A provider has been asked too often; ``until`` is the Unix time from which it answers again."""
+
+    code = "throttled"
+
+    def __init__(self, message: str, fix: str = "", *, until: float, step: str = "", code: str = "") -> None:
+        super().__init__(message, fix, step=step, code=code)
+        self.until = until
+
+
 class CommandFailed(UmsuiError):
     """A command on a node ended with a non-zero status."""
 

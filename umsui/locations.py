@@ -15,7 +15,7 @@ import platformdirs
 from umsui.errors import BadInput, UmsuiError
 
 APP = "umsui"
-LAB_INSTANCES = range(10)
+LAB_INSTANCES = range(32)
 
 
 def _override(variable: str) -> Path | None:
@@ -48,6 +48,11 @@ def recordings_dir() -> Path:
     return data_dir() / "recordings"
 
 
+def benchmarks_dir() -> Path:
+    """One file of rows per run of ``umsui bench``."""
+    return data_dir() / "benchmarks"
+
+
 def runtime_dir() -> Path:
     """What lives as long as the machine is up: the coordinator's socket and pid, the lab. The caller makes it 0700."""
     override = _override("UMSUI_RUNTIME_DIR")
@@ -76,10 +81,10 @@ def lab_dir() -> Path:
 
 
 def lab_instance() -> int:
-    """Which lab ``UMSUI_LAB_INSTANCE`` selects (0 by default); raises BadInput when it is not 0 to 9."""
+    """Which lab ``UMSUI_LAB_INSTANCE`` selects (0 by default); raises BadInput when it is not 0 to 31."""
     text = os.environ.get("UMSUI_LAB_INSTANCE") or "0"
     if not text.isascii() or not text.isdigit() or int(text) not in LAB_INSTANCES:
-        raise BadInput(f"UMSUI_LAB_INSTANCE is {text!r}", "Set it to a number from 0 to 9, or unset it.")
+        raise BadInput(f"UMSUI_LAB_INSTANCE is {text!r}", "Set it to a number from 0 to 31, or unset it.")
     return int(text)
 
 

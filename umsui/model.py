@@ -47,14 +47,29 @@ class Outcome(StrEnum):
 
 
 class ClusterState(StrEnum):
-    """What is known of a cluster."""
+    """What is known of a cluster, or of a node."""
 
     CONNECTING = "connecting"
     LIVE = "live"
     STALE = "stale"
     UNREACHABLE = "unreachable"
     FORBIDDEN = "forbidden"
+    EXPIRED = "expired"  # its credentials are missing, or no longer good: a new login is needed
+    THROTTLED = "throttled"  # it answers "too many requests": asked again at ``Cluster.until``
     EMPTY = "empty"
+    LISTED = "listed"  # known from its provider alone, not asked itself
+    STOPPED = "stopped"  # the machine is off; of a cluster: all its machines are
+
+
+class Power(StrEnum):
+    """What a machine is doing, as its provider says."""
+
+    UNKNOWN = "unknown"
+    STARTING = "starting"
+    RUNNING = "running"
+    STOPPING = "stopping"
+    STOPPED = "stopped"  # off, but its place is kept and paid for (Azure only)
+    DEALLOCATED = "deallocated"  # off, and only its disks are paid for
 
 
 class ServiceState(StrEnum):
@@ -149,6 +164,7 @@ class Specification:
     ports: tuple[Port, ...] = ()
     mounts: tuple[Mount, ...] = ()
     network: str = ""  # "host", "bridge", "none" or a network's name
+    cgroupns: str = ""  # "private", "host"; "" leaves it to the orchestrator
     hostname: str = ""
     user: str = ""
     workdir: str = ""
@@ -168,6 +184,7 @@ class Specification:
     shm_size: int = 0
     ulimits: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     health: Mapping[str, Any] = field(default_factory=dict)
+    parts: tuple[Specification, ...] = ()  # of a service of several containers: each one's own
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,11 +207,26 @@ class Service:
     obstacle: str = ""  # why it cannot move, in words; "" if it can
     migration: str = ""  # the id of the migration it takes part in
     started: float = 0.0
+    containers: tuple[str, ...] = ()  # the names of those it is made of; (): one, with the service's own name
+    owner: str = ""  # what would make another one in its place: "StatefulSet/web"
 
     @property
     def key(self) -> str:
         """``cluster/name``: what users type."""
         return f"{self.cluster}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What a provider knows of a node."""
+
+    id: str  # the provider's own
+    region: str = ""
+    zone: str = ""
+    size: str = ""  # the provider's name for it: "Standard_D4s_v5", "e2-standard-4"
+    power: Power = Power.UNKNOWN
+    price: str = "regular"  # or "spot": may be taken away at any time
+    addresses: tuple[str, ...] = ()  # public ones first
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +244,7 @@ class Node:
     memory_free: int = 0
     load: float = 0.0
     software: Mapping[str, str] = field(default_factory=dict)  # {"podman": "5.4.2", "criu": "4.2.1", "kernel": …}
+    machine: Machine | None = None  # None where no provider was asked
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,6 +263,45 @@ class Cluster:
     simulated: bool = False
     nodes: tuple[Node, ...] = ()
     services: tuple[Service, ...] = ()
+    until: float = 0.0  # when a provider that throttles us will answer again
+    more: int = 0  # nodes that ``nodes`` leaves out: a stream tells of a large fleet only those that are asked
+
+
+@dataclass(frozen=True, slots=True)
+class ManagedCluster:
+    """A Kubernetes cluster that a provider runs."""
+
+    id: str  # the provider's own
+    name: str
+    region: str
+    version: str
+    nodes: int
+    state: str  # the provider's own word
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """A machine being started or stopped. ``state``: running, done, failed or cancelled."""
+
+    id: str
+    place: Place
+    action: str  # "start" | "stop"
+    state: str = "running"
+    note: str = ""  # what goes on, in the provider's own words
+    progress: float | None = None  # 0 to 1, where the provider tells
+    expected: Estimate | None = None  # seconds in all
+    started: float = 0.0
+    finished: float | None = None
+    error: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StartFirst:
+    """The destination's machine is off: how long it takes until it can be moved to, and what it costs meanwhile."""
+
+    place: Place
+    time: Estimate
+    hourly: float | None = None  # of both ends together, while both are up; None: the config has no prices for them
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,6 +366,17 @@ class MigrationRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class Deployment:
+    """A service that is to be started so that it can be migrated later with ``approach``."""
+
+    specification: Specification
+    cluster: str
+    node: str | None = None
+    approach: Approach = Approach.ORCHESTRATOR
+    archive: str = ""  # the file of the outer image, for nodes that have none yet
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """The decision: what would be done, why, what it will cost. ``approach`` is None when nothing is feasible."""
 
@@ -310,7 +393,9 @@ class Plan:
     total: Estimate | None
     bytes: Mapping[str, int]  # memory, rootfs, volumes, image
     processes: int = 1
+    containers: tuple[str, ...] = ()  # as ``Service.containers``
     endpoint: str = ""
+    start_first: StartFirst | None = None
 
     @property
     def feasible(self) -> bool:
@@ -369,6 +454,7 @@ class Migration:
     downtime_source: str = "client"
     overhead: Overhead = field(default_factory=Overhead)
     predicted: Mapping[str, list[float]] = field(default_factory=dict)
+    budget: float | None = None  # the downtime that was allowed
     bytes: Traffic = field(default_factory=Traffic)
     processes: int = 1
     endpoint: str = ""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
-from backends.orchestrators.podman_inspect import Raw, hostname, own_annotations, security_options, ulimits, variables
+from backends.orchestrators.compare import Difference, differences, variables_differ
+from backends.orchestrators.inspected import Raw, variables
+from backends.orchestrators.podman_inspect import hostname, own_annotations, security_options, ulimits
 
 _IDENTITY = {
     # which container it is, and what it has been doing
@@ -22,44 +23,16 @@ _CONFIG = {"CreateCommand", "Hostname", "Env", "Annotations"}
 _HOST = {"Annotations", "Binds", "CgroupManager", "ContainerIDFile", "SecurityOpt", "Ulimits", "PidsLimit", "Tmpfs"}
 _PRIVILEGED = {"BoundingCaps", "EffectiveCaps", "CapAdd", "CapDrop", "Devices"}  # all that the host has
 _AT_START = ("HOME", "HOSTNAME", "TERM", "container")  # podman adds these to the environment at the first start
-_UNORDERED = {"CapAdd", "CapDrop", "BoundingCaps", "EffectiveCaps", "GroupAdd", "Dependencies"}
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """One setting that is not the same; None where one side does not have it."""
-
-    path: str  # "HostConfig.Memory"
-    source: Any
-    destination: Any
-
-    def __str__(self) -> str:
-        return f"{self.path}: {self.source!r} at the source, {self.destination!r} at the destination"
 
 
 def compare(source: Raw, destination: Raw) -> list[Difference]:
     """What is not equal between two ``podman inspect`` documents, by path; values of variables are not shown."""
     privileged = bool(source["HostConfig"].get("Privileged") and destination["HostConfig"].get("Privileged"))
-    sides = [dict(_flat("", _settings(raw, privileged))) for raw in (source, destination)]
-    found = [
-        Difference(path, sides[0].get(path), sides[1].get(path))
-        for path in sorted({*sides[0], *sides[1]})
-        if sides[0].get(path) != sides[1].get(path)
-    ]
-    return found + _environment(source, destination)
-
-
-def _environment(source: Raw, destination: Raw) -> list[Difference]:
-    a, b = variables(source["Config"].get("Env")), variables(destination["Config"].get("Env"))
-    found = []
-    for name in sorted({*a, *b}):
-        if name in _AT_START and (name == "HOSTNAME" or name not in a or name not in b):
-            continue
-        if a.get(name) != b.get(name):
-            # Variables hold secrets: say which one, not what is in it.
-            one, other = ("set" if name in side else None for side in (a, b))
-            found.append(Difference(f"Config.Env.{name}", one, "set to something else" if one and other else other))
-    return found
+    found = differences(_settings(source, privileged), _settings(destination, privileged))
+    one, other = variables(source["Config"].get("Env")), variables(destination["Config"].get("Env"))
+    late = {name for name in _AT_START if name == "HOSTNAME" or name not in one or name not in other}
+    sides = [{name: value for name, value in side.items() if name not in late} for side in (one, other)]
+    return [*found, *variables_differ(*sides)]
 
 
 def _settings(raw: Raw, privileged: bool) -> dict[str, Any]:
@@ -99,15 +72,3 @@ def _networks(raw: Raw) -> dict[str, Any]:
     own = {raw["Id"][:12], raw["Name"], raw["Config"].get("Hostname")}
     networks = raw["NetworkSettings"].get("Networks") or {}
     return {name: sorted(set(each.get("Aliases") or ()) - own) for name, each in networks.items()}
-
-
-def _flat(path: str, value: Any) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, Mapping):
-        if not value and path:
-            return  # podman writes {} and null for the same thing
-        for key, each in value.items():
-            yield from _flat(f"{path}.{key}" if path else str(key), each)
-    elif isinstance(value, list) and path.rpartition(".")[2] in _UNORDERED:
-        yield path, sorted(map(str, value)) or None
-    else:
-        yield path, None if value in ([], "") else value

@@ -35,6 +35,8 @@ def _identity(spec: Specification, chosen: set[str]) -> Iterator[str]:
     yield from (_mount(mount) for mount in spec.mounts)
     if spec.network and "--network" not in chosen:
         yield from (f"--network={name}" for name in spec.network.split(","))
+    if spec.cgroupns and "--cgroupns" not in chosen:
+        yield f"--cgroupns={spec.cgroupns}"
     for flag, value in (
         ("--hostname", spec.hostname),
         ("--user", spec.user),

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from umsui.model import Mount, Port, Specification
-
-Raw = Mapping[str, Any]
+from backends.orchestrators.inspected import Raw, capabilities, health, ports, restart, variables
+from umsui.model import Mount, Specification
 
 _PODMANS_ANNOTATIONS = (  # made by podman itself, from settings that travel as such
     "io.podman.annotations.",
@@ -20,7 +19,6 @@ _PODMANS_ANNOTATIONS = (  # made by podman itself, from settings that travel as 
 _COMPUTED_ULIMITS = ("RLIMIT_NOFILE", "RLIMIT_NPROC")  # podman fills them in at the first start, from the host's
 
 _DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-_SECOND = 10**9
 
 
 def given(raw: Raw, *flags: str) -> list[str]:
@@ -63,17 +61,18 @@ def specification(raw: Raw, image: Raw) -> Specification:
         environment=environment(raw, image),
         labels=dict(config.get("Labels") or {}),
         annotations=own_annotations(raw),
-        ports=_ports(host.get("PortBindings") or {}),
+        ports=ports(host.get("PortBindings") or {}),
         mounts=_mounts(raw),
         network=_network(raw),
+        cgroupns=str(host.get("CgroupMode") or ""),
         hostname=hostname(raw),
         user=config.get("User") or "",
         workdir=config.get("WorkingDir") or "",
-        restart=_restart(host.get("RestartPolicy") or {}),
+        restart=restart(host.get("RestartPolicy") or {}),
         stop_signal=str(config.get("StopSignal") or ""),
         stop_timeout=int(config.get("StopTimeout") or 0),
-        cap_add=tuple(_capabilities(host, "CapAdd")),
-        cap_drop=tuple(_capabilities(host, "CapDrop")),
+        cap_add=_added(raw),
+        cap_drop=tuple(capabilities(host, "CapDrop")),
         security_options=tuple(security_options(raw)),
         privileged=bool(host.get("Privileged")),
         read_only=bool(host.get("ReadonlyRootfs")),
@@ -84,7 +83,7 @@ def specification(raw: Raw, image: Raw) -> Specification:
         pids_limit=int(host.get("PidsLimit") or 0),
         shm_size=int(host.get("ShmSize") or 0) if host.get("IpcMode") in ("", "shareable", "private") else 0,
         ulimits=ulimits(raw),
-        health=_health(config.get("Healthcheck") or {}),
+        health=health(config.get("Healthcheck") or {}),
     )
 
 
@@ -100,11 +99,6 @@ def environment(raw: Raw, image: Raw) -> dict[str, str]:
         if "HOME" not in names and "--env-host" not in created_by(raw):
             defaults.setdefault("HOME", values.get("HOME", ""))  # podman adds it at the first start
     return {name: value for name, value in values.items() if defaults.get(name) != value}
-
-
-def variables(pairs: Sequence[str] | None) -> dict[str, str]:
-    """``["A=b"]`` as a mapping."""
-    return {name: value for name, _, value in (pair.partition("=") for pair in pairs or ())}
 
 
 def own_annotations(raw: Raw) -> dict[str, str]:
@@ -158,16 +152,6 @@ def _network(raw: Raw) -> str:
     return mode
 
 
-def _ports(bindings: Mapping[str, Any]) -> tuple[Port, ...]:
-    found = []
-    for inside, bound in bindings.items():
-        number, _, protocol = inside.partition("/")
-        for each in bound or ():
-            address = "" if each.get("HostIp") in ("", "0.0.0.0") else str(each["HostIp"])  # noqa: S104
-            found.append(Port(int(each["HostPort"]), int(number), protocol or "tcp", address))
-    return tuple(sorted(found, key=lambda port: (port.container, port.protocol, port.host, port.address)))
-
-
 def _mounts(raw: Raw) -> tuple[Mount, ...]:
     found = []
     for each in raw.get("Mounts") or ():
@@ -184,17 +168,6 @@ def _mounts(raw: Raw) -> tuple[Mount, ...]:
     return tuple(sorted(found, key=lambda mount: mount.destination))
 
 
-def _restart(policy: Mapping[str, Any]) -> str:
-    name = str(policy.get("Name") or "no")
-    count = int(policy.get("MaximumRetryCount") or 0)
-    return f"{name}:{count}" if name == "on-failure" and count else name
-
-
-def _capabilities(host: Mapping[str, Any], key: str) -> list[str]:
-    # A privileged container's lists are computed: what its host itself has not.
-    return [] if host.get("Privileged") else sorted(host.get(key) or ())
-
-
 def _cpus(host: Mapping[str, Any]) -> float:
     quota, period = int(host.get("CpuQuota") or 0), int(host.get("CpuPeriod") or 0)
     if quota > 0 and period > 0:
@@ -202,14 +175,13 @@ def _cpus(host: Mapping[str, Any]) -> float:
     return int(host.get("NanoCpus") or 0) / 1e9
 
 
-def _health(check: Mapping[str, Any]) -> dict[str, Any]:
-    """``{"test": […], "interval", "timeout", "start_period": seconds, "retries"}``; empty when there is none."""
-    if not check:
-        return {}
-    return {
-        "test": list(check.get("Test") or ()),
-        "interval": int(check.get("Interval") or 0) / _SECOND,
-        "timeout": int(check.get("Timeout") or 0) / _SECOND,
-        "start_period": int(check.get("StartPeriod") or 0) / _SECOND,
-        "retries": int(check.get("Retries") or 0),
-    }
+def _added(raw: Raw) -> tuple[str, ...]:
+    """The capabilities to add. A plain user's are only those that somebody named, also of the usual ones.
+
+    podman does not keep what was named; for others than root it shows in what their processes have.
+    """
+    host, user = raw.get("HostConfig") or {}, str((raw.get("Config") or {}).get("User") or "0").partition(":")[0]
+    named = capabilities(host, "CapAdd")
+    if user not in ("0", "root") and not host.get("Privileged"):
+        named += raw.get("EffectiveCaps") or []
+    return tuple(sorted(set(named)))

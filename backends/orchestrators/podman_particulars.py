@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from backends.orchestrators.podman_inspect import Raw, created_by, given
+from backends.orchestrators.inspected import Raw
+from backends.orchestrators.podman_inspect import created_by, given
 
 _HOST_LISTS = (
     ("Dns", "--dns"),

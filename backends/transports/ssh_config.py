@@ -71,11 +71,16 @@ def _lookup(name: str, user: str | None, port: str | None, path: Path) -> dict[s
     # The first value found wins in ssh_config, so what the target says goes in front: then %p and %r are right too.
     lines = [f"Port {port}"] if port else []
     lines += [f"User {user}"] if user else []
-    lines += ["Host *", *_read(path, path.parent, _INCLUDE_DEPTH)]
+    lines += ["Host *", *read_lines(path)]
     try:
         return dict(paramiko.SSHConfig.from_text("\n".join(lines) + "\n").lookup(name))
     except (paramiko.SSHException, ImportError, ValueError) as error:
         raise BadInput(f"{path} cannot be used: {error}", "`ssh -G HOST` shows what is wrong") from error
+
+
+def read_lines(path: Path) -> list[str]:
+    """The lines of an ssh_config and of the files that it includes; none, where there is none."""
+    return _read(path, path.parent, _INCLUDE_DEPTH)
 
 
 def _read(path: Path, base: Path, depth: int) -> list[str]:

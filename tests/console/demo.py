@@ -1,4 +1,4 @@
-"""The console on the fake coordinator in real time: ``python -m tests.console.demo [--speed N] [--ascii]``."""
+"""The console on the fake coordinator: ``python -m tests.console.demo [--speed N] [--ascii] [--many N]``."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from umsui.console.clock import SystemClock
 def main() -> None:
     speed = float(sys.argv[sys.argv.index("--speed") + 1]) if "--speed" in sys.argv else 1.0
     feed = FakeFeed(SystemClock(), paced=True, speed=speed)
+    if "--many" in sys.argv:
+        feed.crowd(int(sys.argv[sys.argv.index("--many") + 1]))
     if "--past" in sys.argv:
         feed.past(12)
     Console(feed, ascii_only="--ascii" in sys.argv).run()

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.console import scenario
+from umsui.benchmarks import Benchmark
 from umsui.console.documents import finished
 from umsui.console.feed import Info, Item, ServiceDetail
 from umsui.errors import BadInput, UmsuiError, Unreachable
@@ -17,15 +18,20 @@ from umsui.model import (
     Cluster,
     Event,
     Failure,
+    Finding,
     Migration,
     MigrationRequest,
+    Operation,
     Outcome,
     Overhead,
     Phase,
+    Place,
     Plan,
     ServiceState,
     Step,
+    Traffic,
 )
+from umsui.vitals import LogLines, NodeDetail, Shell, Vitals
 
 RECORDINGS = Path(__file__).parent / "recordings"
 
@@ -64,11 +70,19 @@ class FakeFeed:
         self.planned: list[MigrationRequest] = []
         self.requests: list[tuple[MigrationRequest, str]] = []
         self.cancelled: list[str] = []
+        self.undoing = False  # a cancellation takes its time, until ``called_off``
         self.refreshed = 0
         self.woken = 0
+        self.looks = 0
+        self.asked: list[str] = []
+        self.measured = False
+        self.operations: list[Operation] = []
+        self.plans: list[Plan] = []  # the next ones; then the scenario's
+        self.benches: list[Benchmark] = scenario.benchmarks()
         self.gone = False
         self.refusal: UmsuiError | None = None
         self.plan_gate: asyncio.Event | None = None
+        self._readers: list[asyncio.Queue[LogLines]] = []
         self._watchers: list[asyncio.Queue[Item | None]] = []
         self._listeners: list[tuple[str, asyncio.Queue[Event]]] = []
         self._paced, self._speed = paced, speed
@@ -111,7 +125,7 @@ class FakeFeed:
             await asyncio.sleep(0.8 / self._speed)
         if self.plan_gate is not None:
             await self.plan_gate.wait()
-        return scenario.plan(request)
+        return self.plans.pop(0) if self.plans else scenario.plan(request)
 
     async def migrate(self, request: MigrationRequest, confirm: str = "") -> Migration:
         self._there()
@@ -119,6 +133,18 @@ class FakeFeed:
         if self.refusal is not None:
             raise self.refusal
         return self.start(request)
+
+    async def switch(self, node: str, action: str) -> Operation:
+        self._there()
+        self.asked.append(f"{action} {node}")
+        cluster, _, name = node.partition("/")
+        self.operations = [Operation("op1", Place(cluster, name), action, note="STAGING", progress=0.4),
+                           Operation("op1", Place(cluster, name), action, "done")]  # fmt: skip
+        return self.operations.pop(0)
+
+    async def operation(self, number: str) -> Operation:
+        self._there()
+        return self.operations.pop(0)
 
     async def migrations(self) -> Sequence[Migration]:
         self._there()
@@ -141,18 +167,67 @@ class FakeFeed:
     async def cancel(self, migration: str) -> Migration:
         self._there()
         self.cancelled.append(migration)
+        self.script.clear()
+        if not self.undoing:
+            self.called_off(migration)
+        return self.known[migration]
+
+    def called_off(self, migration: str) -> None:
+        """What was done is undone."""
         error = {"step": "copy-ahead", "code": "cancelled", "message": "cancelled by the operator"}
         document = {"outcome": "cancelled", "overhead": {"total": 1.9}, "error": error}
-        self.script.clear()
         last = self.told[migration][-1].t if self.told.get(migration) else 0.0
         self.tell(Event(last + 0.1, migration, "outcome", {"result": document}))
-        return self.known[migration]
 
     async def service(self, key: str) -> ServiceDetail:
         self._there()
         cluster, _, name = key.partition("/")
         found = next(s for s in self.clusters[cluster].services if s.name == name)
         return ServiceDetail(found, replace(scenario.SPECIFICATION, name=name), scenario.LOGS)
+
+    async def vitals(self, key: str, *, volumes: bool = False) -> Vitals:
+        self._there()
+        self.looks += 1
+        return scenario.vitals(self.clock.wall(), volumes)
+
+    async def logs(self, key: str, lines: int = 200) -> AsyncIterator[LogLines]:
+        self._there()
+        queue: asyncio.Queue[LogLines] = asyncio.Queue()
+        self._readers.append(queue)
+        yield LogLines(scenario.LOGS[-lines:])
+        while True:
+            yield await queue.get()
+
+    def log(self, *lines: str, dropped: int = 0) -> None:
+        """The service writes."""
+        for queue in self._readers:
+            queue.put_nowait(LogLines(lines, dropped))
+
+    async def shell(self, key: str) -> Shell:
+        self._there()
+        return Shell(("sh", "-c", "echo a shell in it; read line; echo heard $line"))
+
+    async def node(self, key: str) -> NodeDetail:
+        self._there()
+        self.asked.append(key)
+        return scenario.node_detail(key, self.clock.wall(), self.measured)
+
+    async def measure_links(self, key: str) -> NodeDetail:
+        self._there()
+        self.measured = True
+        return scenario.node_detail(key, self.clock.wall(), True)
+
+    async def doctor(self, node: str | None = None) -> Sequence[Finding]:
+        self._there()
+        return scenario.DOCTOR
+
+    async def benchmarks(self) -> Sequence[Benchmark]:
+        self._there()
+        return [replace(each, rows=()) for each in self.benches]
+
+    async def benchmark(self, name: str) -> Benchmark:
+        self._there()
+        return next(each for each in self.benches if each.id == name)
 
     async def close(self) -> None:
         return None
@@ -163,6 +238,8 @@ class FakeFeed:
         """A migration begins, whoever asked for it."""
         plan = scenario.plan(request)
         self.script = load()
+        own = self.script[0].migration if not self.known else f"{self.script[0].migration}-{len(self.known)}"
+        self.script = [replace(event, migration=own) for event in self.script]
         assert plan.approach is not None
         assert plan.strategy is not None
         migration = Migration(
@@ -241,14 +318,31 @@ class FakeFeed:
         for queue in self._watchers:
             queue.put_nowait(item)
 
-    def fail(self, message: str = "restore: criu could not map 7f3a") -> None:
+    def finish(self, migration: str) -> None:
+        """One of several arrives, without its events."""
+        document = {"outcome": "committed", "downtime": 0.1, "overhead": {"total": 3.0}}
+        self.tell(Event(3.0, migration, "outcome", {"result": document}))
+
+    def fail(self, message: str = "restore: criu could not map 7f3a", which: str = "") -> None:
         """The running migration fails before its commit and is rolled back."""
-        migration = next(m for m in self.known.values() if m.outcome is None)
+        migration = next(m for m in self.known.values() if m.outcome is None and which in ("", m.id))
         document = {"outcome": "rolled-back", "overhead": {"total": 2.4},
                     "error": {"step": "restore", "code": "criu", "message": message,
                               "fix": "umsui doctor gcp-lab/gcp-1"}}  # fmt: skip
         self.script.clear()
         self.tell(Event(2.4, migration.id, "outcome", {"result": document}))
+
+    def crowd(self, count: int) -> None:
+        """So many services more, over all clusters."""
+        tiers = ("db", "web", "cache")
+        for number, (name, cluster) in enumerate(self.clusters.items()):
+            more = tuple(
+                scenario.service(name, f"{name}-{i % 5}", f"svc-{i:05d}", 10 + i % 300,
+                                 labels={"tier": tiers[i // 3 % 3]},
+                                 state=ServiceState.PAUSED if i % 7 == 0 else ServiceState.UP)
+                for i in range(number, count, len(self.clusters))
+            )  # fmt: skip
+            self.clusters[name] = replace(cluster, services=(*cluster.services, *more))
 
     def past(self, count: int) -> None:
         """Migrations from before."""
@@ -262,7 +356,9 @@ class FakeFeed:
             self.known[f"past-{index}"] = Migration(
                 f"past-{index}", "azure-lab/memhog", plan.source, plan.destination, plan.approach, plan.strategy,
                 outcome=outcome, downtime=None if failed else 0.09 + index * 0.02,
-                overhead=Overhead(total=3.0 + index / 10), predicted={"downtime": [0.08, 0.12, 0.21]},
+                overhead=Overhead(0.31 + index / 50, 0.04, 1.9 + index / 20, 0.09, 3.0 + index / 10),
+                predicted={"downtime": [0.08, 0.12, 0.21], "total": [2.9, 3.4, 4.4]},
+                bytes=Traffic(64 << 20, 3 << 20, 128 << 20, 0, 201 << 20),
                 started=scenario.START - 700 * (index + 1), finished=scenario.START - 700 * (index + 1) + 3,
                 error=Failure("restore", "criu", "criu could not restore") if failed else None, cancellable=False,
             )  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from umsui.benchmarks import Benchmark
 from umsui.errors import BadInput
 from umsui.model import (
     Approach,
@@ -24,8 +25,10 @@ from umsui.model import (
     Strategy,
     Verdict,
 )
+from umsui.vitals import Link, NodeDetail, Process, Socket, Vitals, Volume
 
 MIB = 2**20
+DATA = "/var/lib/containers/storage/volumes/memhog-data/_data"
 START = 1_764_000_000.0
 """When the tests' clock stands: 2025-11-24 16:00 UTC."""
 
@@ -67,7 +70,7 @@ def clusters() -> list[Cluster]:
     )  # fmt: skip
     onprem = Cluster(
         "onprem-lab", "onprem", "podman", Authority.FULL, state=ClusterState.STALE, age=41.0,
-        nodes=(node("onprem-lab", "onprem-1", 0.1, 0.8),),
+        nodes=(node("onprem-lab", "onprem-1", 0.1, 0.8, state=ClusterState.STALE),),
         services=(
             service("onprem-lab", "onprem-1", "ledger", 148, processes=2, volumes=2, ports=(Port(5432, 5432),)),
             service("onprem-lab", "onprem-1", "mailer", 38, state=ServiceState.STOPPED, approach=None),
@@ -119,14 +122,88 @@ def plan(request: MigrationRequest) -> Plan:
         request, request.service, Place(cluster, source.node), Place(request.to, target.name), *wanted,
         "full control at both ends; the client waits least, and 64 MiB drain within a second", verdicts,
         (*FINDINGS, OPEN, NO_ROUTE) if blocked else (*FINDINGS, OPEN), taken.downtime, taken.total,
-        {"memory": 64 * MIB, "rootfs": 3 * MIB, "volumes": 128 * MIB, "image": 0}, 1, "10.77.0.12:8000",
+        {"memory": 64 * MIB, "rootfs": 3 * MIB, "volumes": 128 * MIB, "image": 0},
+        processes=1, endpoint="10.77.0.12:8000",
     )  # fmt: skip
 
 
 SPECIFICATION = Specification(
     "memhog", "localhost/memhog:latest", "sha256:8d2f", ("/memhog",), ("--mib", "64"),
     {"MIB": "64", "PORT": "8000", "API_TOKEN": "s3cret"}, {"tier": "demo"}, ports=(Port(8000, 8000),),
-    mounts=(Mount("volume", "memhog-data", "/data"),), network="bridge", hostname="memhog", restart="unless-stopped",
-    memory_limit=256 * MIB,
+    mounts=(Mount("volume", "memhog-data", "/data", path=DATA),), network="bridge", hostname="memhog",
+    restart="unless-stopped", memory_limit=256 * MIB,
 )  # fmt: skip
 LOGS = tuple(f"2025-11-24T15:59:{second:02d}Z memhog: counter {second * 100}, 64 MiB resident" for second in range(40))
+
+
+def vitals(now: float, volumes: bool) -> Vitals:
+    """A server with some workers, one of them busy."""
+
+    def process(number: int, mib: int, cpu: float, command: str, state: str = "S") -> Process:
+        return Process(2000 + number, number, 0 if number == 1 else 101, state, mib * MIB, cpu, 1 + number % 3, command)
+
+    processes = (
+        process(1, 24, 1.5, "/memhog --mib 64 --port 8000"),
+        process(7, 20, (now - START) * 0.7, "/memhog: worker", "R"),
+        process(8, 20, 0.2, "/memhog: worker"),
+        process(9, 0, 0.0, "[defunct]", "Z"),
+    )
+    sockets = (
+        Socket("tcp", "LISTEN", "0.0.0.0:8000", "", 2001),
+        Socket("tcp", "ESTABLISHED", "10.77.0.11:8000", "10.77.0.1:51334", 2007),
+        Socket("tcp", "ESTABLISHED", "10.77.0.11:8000", "10.77.0.1:51338", 2008),
+        Socket("udp", "", "127.0.0.1:8125", "", 2001),
+    )
+    held = (Volume(DATA, 128 * MIB),) if volumes else ()
+    past = tuple(
+        (now - 870 + 10 * index, float((38 + 26 * min(index / 40, 1.0) + index % 3) * MIB)) for index in range(87)
+    )
+    return Vitals(now, processes, sockets, held, past)
+
+
+def node_detail(key: str, now: float, measured: bool) -> NodeDetail:
+    cluster, _, name = key.partition("/")
+    here = Place(cluster, name)
+    load = tuple((now - 870 + 10 * index, 0.4 + 1.6 * (index % 30) / 30) for index in range(87))
+    free = tuple((now - 870 + 10 * index, (3.2 - index / 80) * 1024 * MIB) for index in range(87))
+    links = (
+        Link(here, Place("azure-lab", "azure-2"), now - 40, rtt=0.00018, bandwidth=118.2e6),
+        Link(here, Place("gcp-lab", "gcp-1"), now - 40, rtt=0.0124, bandwidth=41e6),
+        Link(here, Place("onprem-lab", "onprem-1"), now - 700, False, "no answer from 10.77.0.13:22"),
+    )
+    known = next(n for c in clusters() for n in c.nodes if (c.name, n.name) == (cluster, name))
+    return NodeDetail(known, load, free, links if measured else ())
+
+
+DOCTOR = (
+    Finding("criu-version", False, True, "CRIU 3.17 is too old for kernel 6.18", "it cannot dump shadow stacks there",
+            "apt-get install criu/bookworm-backports", "azure-lab/azure-1"),
+    Finding("tracks-writes", False, False, "the kernel cannot track written pages",
+            "CRIU's pre-copy cannot be used with this node as a source", "boot a kernel with CONFIG_MEM_SOFT_DIRTY"),
+    Finding("root", True, True, "the login is root"),
+    Finding("podman", True, True, "podman 5.4.2 with crun 1.21"),
+    Finding("rsync", True, True, "rsync is there"),
+    Finding("userfaultfd", True, True, "the kernel can fetch pages on demand (post-copy)"),
+)  # fmt: skip
+
+
+def benchmarks() -> list[Benchmark]:
+    """One that runs, one that is over."""
+
+    def row(tool: str, strategy: str, mib: int, run: int, down: float) -> dict[str, object]:
+        return {"figure": "compare", "tool": tool, "approach": "orchestrator", "strategy": strategy, "mib": mib,
+                "processes": 1, "run": run, "outcome": "committed", "downtime": down, "total": down * 2 + 1.3,
+                "intact": not (tool == "podman" and run == 3)}  # fmt: skip
+
+    rows = tuple(
+        row(tool, strategy, mib, run, base + mib / 900 + run / 50)
+        for run in (1, 2, 3) for mib in (64, 256)
+        for tool, strategy, base in (("umsui", "stop-copy", 0.3), ("umsui", "post-copy", 0.15), ("podman", "copy", 1.1))
+    )  # fmt: skip
+    machine = {"cores": 2, "cpu": "EPYC"}
+    return [
+        Benchmark("20251124-155800-compare", "compare", "1gbit", START - 120, 9, 7, 1, None, True, machine, rows[:7]),
+        Benchmark(
+            "20251123-101500-compare", "compare", "none", START - 99_000, 9, 18, 1, START - 98_700, False, machine, rows
+        ),
+    ]

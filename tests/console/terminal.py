@@ -55,13 +55,16 @@ class Terminal:
                 break
             if not data:
                 break
-            self.received += len(data)
-            self.raw += data
-            self._answer(data)
-            self._stream.feed(data.replace(b"\x1b[>", b"\x1b["))
-            if self.first_paint is None and "umsui" in self.text():
-                self.first_paint = time.monotonic() - self.started
+            self._take(data)
         return self.received - before
+
+    def _take(self, data: bytes) -> None:
+        self.received += len(data)
+        self.raw += data
+        self._answer(data)
+        self._stream.feed(data.replace(b"\x1b[>", b"\x1b["))
+        if self.first_paint is None and "umsui" in self.text():
+            self.first_paint = time.monotonic() - self.started
 
     def _answer(self, data: bytes) -> None:
         """Terminals answer questions; without the answer to ?2026 there are no synchronized updates."""
@@ -80,10 +83,30 @@ class Terminal:
                 raise AssertionError(f"never came:\n{self.text()}")
             self.read(0.05)
 
+    def reaction(self, text: str, patience: float = 1.0) -> float | None:
+        """Seconds from typing to the end of the update that follows; None where nothing is painted."""
+        begin, data = time.monotonic(), bytearray()
+        self.send(text)
+        while time.monotonic() - begin < patience:
+            if select.select([self.fd], [], [], 0.05)[0]:
+                data += os.read(self.fd, 65536)
+            if b"\x1b[?2026l" in data:
+                took = time.monotonic() - begin
+                self._take(bytes(data))  # afterwards: what reading costs here is not the console's
+                return took
+        self._take(bytes(data))
+        return None
+
     def settle(self, quiet: float = 0.3) -> None:
         """Read until nothing comes any more (a clock's tick apart)."""
         while self.read(quiet) > 200:
             pass
+
+    def resize(self, width: int, height: int) -> None:
+        """The window has another size."""
+        self.screen.resize(height, width)
+        self.screen.reset()
+        fcntl.ioctl(self.fd, termios.TIOCSWINSZ, struct.pack("HHHH", height, width, 0, 0))
 
     def send(self, text: str) -> None:
         """Type."""

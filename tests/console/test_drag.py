@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from textual.geometry import Offset
 from textual.pilot import Pilot
 
@@ -79,6 +81,7 @@ async def test_by_keys(app: Console, feed: FakeFeed) -> None:
         await select(pilot, "nginx")
         await pilot.press("m")
         assert board.carry.target == "onprem-lab"
+        assert "⇄ nginx  in your hand: Enter shows the plan" in text_of(pilot)
         await pilot.press("left")
         assert board.carry.target == "gcp-lab"
         assert "it runs here" in text_of(pilot)
@@ -91,6 +94,25 @@ async def test_by_keys(app: Console, feed: FakeFeed) -> None:
         await until(pilot, lambda: app.screen is board)
         assert feed.requests == []
         assert not board.carry.busy
+
+
+async def test_the_hints_are_those_of_the_hand(app: Console) -> None:
+    async with app.run_test(size=WIDE) as pilot:
+        board = await ready(pilot)
+        await drag(pilot, board, "gcp-lab/nginx", "azure-lab", drop=False)
+        await until(pilot, lambda: "in your hand: let go over a cluster" in text_of(pilot))
+        assert "Enter drop" not in text_of(pilot)
+        await pilot.press("escape")
+        await until(pilot, lambda: "in your hand" not in text_of(pilot) and "m move" in text_of(pilot))
+
+
+async def test_nothing_to_pick_up_says_so(app: Console, feed: FakeFeed) -> None:
+    feed.clusters["azure-lab"] = replace(feed.clusters["azure-lab"], services=())
+    async with app.run_test(size=WIDE, notifications=True) as pilot:
+        board = await ready(pilot)
+        board.point("azure-lab", None)
+        await pilot.press("m")
+        await until(pilot, lambda: "There is no card here to move" in text_of(pilot))
 
 
 async def test_escape_puts_back(app: Console, feed: FakeFeed) -> None:

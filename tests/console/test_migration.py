@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+from dataclasses import replace
 
+import pytest
 from textual.pilot import Pilot
 
 from tests.console.conftest import ready, select, text_of, until
@@ -15,7 +17,7 @@ from umsui.console.screens.confirm import Confirm
 from umsui.console.screens.migration import MigrationScreen
 from umsui.console.screens.migrations import MigrationsScreen
 from umsui.console.screens.service import ServiceScreen
-from umsui.model import MigrationRequest
+from umsui.model import MigrationRequest, Strategy
 
 WIDE = (120, 36)
 
@@ -82,6 +84,7 @@ async def test_cancel_asks_and_is_off_after_commit(app: Console, feed: FakeFeed)
     async with app.run_test(size=WIDE) as pilot:
         await follow(pilot, feed, app)
         feed.play(1.0)
+        feed.undoing = True
         await pilot.press("x")
         await until(pilot, lambda: isinstance(app.screen, Confirm))
         await pilot.press("n")
@@ -89,8 +92,23 @@ async def test_cancel_asks_and_is_off_after_commit(app: Console, feed: FakeFeed)
         await pilot.press("x")
         await until(pilot, lambda: isinstance(app.screen, Confirm))
         await pilot.press("y")
+        await until(pilot, lambda: "■ cancelling" in text_of(pilot), "that it was taken")
+        assert "x cancel" not in text_of(pilot)
+        feed.called_off(feed.cancelled[0])
         await until(pilot, lambda: "■ cancelled" in text_of(pilot))
         assert len(feed.cancelled) == 1
+
+
+async def test_no_strategy_before_one_is_chosen(app: Console, feed: FakeFeed) -> None:
+    """A migration begins with its plan: until that is there, how it goes is not known."""
+    async with app.run_test(size=WIDE) as pilot:
+        screen = await follow(pilot, feed, app)
+        migration = screen.migration
+        assert migration is not None
+        feed.say(replace(migration, strategy=Strategy.STOP_COPY, reason="", predicted={}))
+        await until(pilot, lambda: "stop-copy" not in text_of(pilot) and "memhog" in text_of(pilot))
+        feed.say(replace(migration, strategy=Strategy.PRE_COPY))
+        await until(pilot, lambda: "orchestrator-level · pre-copy" in text_of(pilot))
 
 
 async def test_no_cancel_after_commit(app: Console, feed: FakeFeed) -> None:
@@ -147,6 +165,23 @@ async def test_lost_coordinator_and_back(app: Console, feed: FakeFeed) -> None:
         feed.return_()
         await until(pilot, lambda: "coordinator ●" in text_of(pilot))
         assert feed.woken > woken, "a migration waits: the coordinator is started again"
+
+
+async def test_a_coordinator_that_was_stopped_is_started_on_request(
+    app: Console, feed: FakeFeed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The board says how, and does not wait for its next question once it answers."""
+    monkeypatch.setattr("umsui.console.ears.FIRST_RETRY", 3600.0)
+    async with app.run_test(size=WIDE) as pilot:
+        await ready(pilot)
+        feed.lose()
+        await until(pilot, lambda: "before the coordinator was lost; r starts it" in text_of(pilot))
+        feed.gone = False
+        woken = feed.woken
+        await pilot.press("r")
+        await until(pilot, lambda: "coordinator ●" in text_of(pilot))
+        assert feed.woken == woken + 1
+        assert "was lost" not in text_of(pilot)
 
 
 async def test_migrations_list(app: Console, feed: FakeFeed) -> None:

@@ -42,15 +42,30 @@ def memhog(lab: RunningLab, host: str, path: str = "/", port: int = 8000) -> dic
     return found
 
 
+def started(lab: RunningLab, host: str, port: int, patience: float = 30.0) -> dict[str, Any]:
+    """What a memhog answers that was started a moment ago."""
+    end = time.monotonic() + patience
+    while True:
+        try:
+            return memhog(lab, host, port=port)
+        except OSError:
+            assert time.monotonic() < end, f"nothing answers at {host}:{port}"
+            time.sleep(0.05)
+
+
 def containers(lab: RunningLab, host: str) -> list[str]:
     """The names of all containers of a host, running or not."""
-    return lab.run(host, "podman", "ps", "-a", "--format", "{{.Names}}").split()
+    return lab.run(host, lab.host(host).orchestrator, "ps", "-a", "--format", "{{.Names}}").split()
 
 
 LEFT = """
 import glob, os
 found = [p for w in ("/run/umsui/*.source", "/run/umsui/*.destination", "/dev/shm/umsui/*") for p in glob.glob(w)]
 found += glob.glob("/var/lib/containers/storage/overlay-containers/*/userdata/checkpoint")
+found += glob.glob("/var/lib/docker/containers/*/checkpoints/*") + glob.glob("/tmp/ctrd-checkpoint*")
+found += [p for p in ("/usr/local/sbin/criu", "/run/umsui/criu", "/run/umsui/waiting") if os.path.lexists(p)]
+found += glob.glob("/run/umsui/*.root") + glob.glob("/run/umsui/*.shm")
+found += [line for line in open("/proc/mounts") if "/run/umsui/" in line]
 if os.path.exists("/root/.ssh/authorized_keys"):
     found += [line for line in open("/root/.ssh/authorized_keys") if "umsui:" in line]
 for name in os.listdir("/proc"):

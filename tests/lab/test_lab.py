@@ -58,9 +58,9 @@ def test_up_answers_and_down_leaves_nothing(other_lab: Lab) -> None:
         ("onprem-1", "onprem-lab", ("nginx",)),
     ]
     assert status.config == locations.lab_config()
-    for sample in services.SAMPLES:
-        host = next(host for host in other_lab.hosts if host.name == sample.host)
-        assert services.answers(sample, host)
+    for host in other_lab.hosts:
+        for sample in services.samples(host):
+            assert services.answers(sample, host)
     assert leftovers(other_lab) != []
     again = lab_module.up(None, "podman", silent)
     assert [host.pid for host in again.hosts] == [host.pid for host in status.hosts]
@@ -212,15 +212,16 @@ def test_a_wrong_rate_is_refused(rate: str) -> None:
 
 
 def test_a_wrong_instance_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    for wrong in ("10", "x", "-1", "0.5"):
+    for wrong in ("32", "x", "-1", "0.5"):
         monkeypatch.setenv("UMSUI_LAB_INSTANCE", wrong)
         with pytest.raises(BadInput, match="UMSUI_LAB_INSTANCE"):
             lab_module.status()
 
 
 def test_what_the_lab_needs_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(BadInput, match="kubernetes"):
-        lab_module.up(None, "kubernetes", silent)
+    with pytest.raises(BadInput, match="openshift") as unknown:
+        lab_module.up(None, "openshift", silent)
+    assert "kubernetes" in unknown.value.fix
     monkeypatch.setattr("os.geteuid", lambda: 1000)
     with pytest.raises(LabError, match="root") as caught:
         lab_module.up(None, "podman", silent)

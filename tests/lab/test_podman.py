@@ -155,7 +155,7 @@ def test_what_a_survey_costs(hosts: dict[str, SshTransport], lab: RunningLab) ->
     for _ in range(5):
         PODMAN.survey(here, "c", node)
     wall = (time.monotonic() - started) / 5
-    here.run(["sh", "-c", "cat > /tmp/t-survey"], stdin=SCRIPT.encode())
+    here.run(["sh", "-c", "cat > /tmp/t-survey"], stdin=SCRIPT)
     times = here.run(
         ["bash", "-c", "TIMEFORMAT='%U %S'; time for i in 1 2 3 4 5; do sh /tmp/t-survey; done >/dev/null"]
     )

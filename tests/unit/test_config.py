@@ -83,7 +83,7 @@ CASES = {
         GOOD.replace("protected = true", "protectd = true"),
         12,
         "`clusters.protectd`",
-        ["did you mean `protected`", "allowed here: authority"],
+        ["did you mean `protected`", "allowed here: address"],
     ),
     "same key in the 1st is fine": (
         GOOD.replace('"docker"', '"nomad"'),

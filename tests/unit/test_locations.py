@@ -58,6 +58,6 @@ def test_lab_config_is_there_only_with_a_lab(tmp_path: Path, monkeypatch: pytest
     assert locations.lab_config() == tmp_path / "4/config.toml"
     monkeypatch.setenv("UMSUI_LAB_INSTANCE", "")
     assert locations.lab_instance() == 0
-    monkeypatch.setenv("UMSUI_LAB_INSTANCE", "11")
+    monkeypatch.setenv("UMSUI_LAB_INSTANCE", "32")
     with pytest.raises(BadInput):
         locations.lab_config()

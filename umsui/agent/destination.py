@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import os
 import pwd
-import subprocess
+import shlex
 import sys
 import time
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Optional, Sequence
 
-from umsui.agent import relay
+from umsui.agent import criu, crossing, engines, pager, relay, vigil
+from umsui.agent.engine import Engine
+from umsui.agent.extras import Places, catch_up
 from umsui.agent.host import (
     Folder,
     Trouble,
@@ -19,12 +20,10 @@ from umsui.agent.host import (
     end_program,
     environment,
     locked,
-    run,
     spawn,
     wait_gone,
     write_atomically,
 )
-from umsui.agent.source import CRIU_OPTIONS, criu_words, wait_for_relay
 
 Emit = Callable[..., None]
 
@@ -39,12 +38,21 @@ class Destination:
         self.emit = emit
         self.relay: Optional[relay.Handle] = None
 
+    @property
+    def engine(self) -> Engine:
+        """What manages the containers here."""
+        return engines.of(self.folder)
+
     # -- before the freeze ------------------------------------------------------------------------------------------
 
-    def admit(self, public: str) -> Dict[str, str]:
-        """Let the source's key in: for this migration's wire and nothing else. Answers the user to log in as."""
+    def admit(self, public: str, through: Sequence[str] = ()) -> Dict[str, str]:
+        """Let the source's key in: for this migration's wire and nothing else. Answers the user to log in as.
+
+        ``through`` is what leads into a container, when this end of the wire is in there.
+        """
         user = pwd.getpwuid(os.geteuid())
-        command = f"{sys.executable} -IS {self.folder.agent} wire {self.folder.migration}"
+        python = "/usr/bin/python3" if through else sys.executable
+        command = shlex.join([*through, python, "-IS", str(self.folder.agent), "wire", self.folder.migration])
         line = f'restrict,command="{command}" {public}'
         edit_authorized_keys(Path(user.pw_dir), self._tag(), line)
         return {"user": user.pw_name}
@@ -56,64 +64,95 @@ class Destination:
         """Take a name and volumes that nobody uses here; only what was claimed is ever removed. Raises Trouble."""
         if self.folder.state().get("claimed") == container:
             return {}
-        if exists("container", container):
+        if self.engine.holds("container", container):
             raise Trouble(
                 "name-taken",
                 f"there is a container named {container} already",
-                f"podman rename {container} {container}-old",
+                f"{self.engine.name} rename {container} {container}-old",
             )
-        taken = [volume for volume in volumes if exists("volume", volume)]
+        taken = [volume for volume in volumes if self.engine.holds("volume", volume)]
         if taken:
             raise Trouble(
                 "volume-taken",
                 f"there is a volume named {taken[0]} already; its data would be overwritten",
-                f"podman volume rm {taken[0]} (after a look into it)",
+                f"{self.engine.name} volume rm {taken[0]} (after a look into it)",
             )
         self.folder.note(claimed=container, volumes=volumes)
+        return {}
+
+    def layers(self) -> Dict[str, Any]:
+        """The layers that an image need not bring along."""
+        return {"layers": sorted(self.engine.layers())}
+
+    def place(self, folders: List[str], files: List[str]) -> Dict[str, Any]:
+        """Make the folders and files of this host that the container will bind. Raises Trouble when there are any."""
+        self.folder.note(files=files)
+        Places(self.folder).make(folders, files)
         return {}
 
     def prepare(self, container: str, volumes: Dict[str, str]) -> Dict[str, Any]:
         """Bring the created container to where a restore can begin: bundle written, root file system mounted.
 
         ``volumes`` maps a volume's destination in the container to its name or host path. Answers the paths of the
-        roots that the source may write.
+        roots that the source may write, and the format of the container's log.
         """
-        if self._status(container) == "created":
-            run(["podman", "init", container], code="not-created")
-            run(["podman", "container", "cleanup", container])
-        mounted = run(["podman", "mount", container]).strip()
-        roots = {"/": mounted}
+        roots = {"/": self.engine.prepare(self.folder, container)}
         for inside, name in volumes.items():
-            path = name if name.startswith("/") else self._volume(name)
+            path = name if name.startswith("/") else self.engine.volume(name)
             Path(path).mkdir(parents=True, exist_ok=True)
             roots[inside] = path
-        bundle = json.loads(run(["podman", "inspect", container]))[0]["OCIConfigPath"]
-        self.folder.note(container=container, bundle=str(Path(bundle).parent), roots=list(roots.values()))
-        return {"roots": roots}
+        log_format, log = self.engine.log(self.engine.inspect(container))
+        self.folder.note(container=container, roots=list(roots.values()), log=log)
+        return {"roots": roots, "log_format": log_format}
 
-    def _volume(self, name: str) -> str:
-        return run(["podman", "volume", "inspect", "--format", "{{.Mountpoint}}", name]).strip()
+    def page(self, whole_first: bool, again: bool = False) -> Dict[str, int]:
+        """Start the pager; with ``whole_first`` it lets no restore begin before all memory is here. Raises Trouble.
 
-    def _status(self, container: str) -> str:
-        return run(["podman", "inspect", "--type", "container", "--format", "{{.State.Status}}", container]).strip()
+        ``again``: all memory is here already, from an earlier one.
+        """
+        for left in ("pager", "fetched"):
+            (self.folder.control / left).unlink(missing_ok=True)
+        argv = [sys.executable, "-IS", str(self.folder.agent), "pager", self.folder.migration, self.folder.role]
+        argv += [*(["whole"] if whole_first else []), *(["again"] if again else [])]
+        started = spawn(argv, self.folder.control / "pager.log", environment())
+        self.folder.note(pager=started.pid, whole_first=whole_first)
+        end = time.monotonic() + 10.0
+        while not (self.folder.control / "pager").exists():
+            if started.poll() is not None or time.monotonic() > end:
+                raise Trouble("no-pager", f"the pager did not start: {self._pager_words()}")
+            time.sleep(0.002)
+        return {"pid": started.pid}
 
-    def arm(self, descriptors: str, lazy: bool = False) -> Dict[str, str]:
-        """Start the restore and let it wait for the checkpoint: podman, conmon and the runtime are up and held."""
+    def _pager_words(self) -> str:
+        return (self.folder.control / "pager.log").read_text(errors="replace").strip()[-400:]
+
+    def arm(self, descriptors: str, lazy: bool = False, across: bool = False) -> Dict[str, str]:
+        """Start the restore and let it wait for the checkpoint: the engine and the runtime are up and held.
+
+        ``across``: from another engine.
+        """
         state = self.folder.state()
-        checkpoint = Path(state["bundle"]) / "checkpoint"
-        if checkpoint.is_symlink():
-            checkpoint.unlink()
-        checkpoint.symlink_to(self.folder.images)
-        (self.folder.images / "inventory.img").touch()  # podman looks whether there is one before it begins
-        (self.folder.images / "descriptors.json").write_text(descriptors)
-        relay.install(self.folder, [*CRIU_OPTIONS, *(["lazy-pages"] if lazy else [])])
-        self.folder.note(lazy=lazy)
+        (self.folder.control / "descriptors.json").write_text(descriptors)
+        relay.install(self.folder, [*criu.OPTIONS, *(["lazy-pages"] if lazy else [])])
+        self.folder.note(lazy=lazy, across=across)
+        if across:
+            crossing.prepare(self.folder, self.engine.inspect(state["container"])["HostConfig"]["ShmSize"])
         log = self.folder.control / "restore.out"
-        argv = ["podman", "container", "restore", "--file-locks", state["container"]]
+        argv = self.engine.restore(self.folder, state["container"], descriptors)
         process = spawn(argv, log, environment(**relay.environment(self.folder)))
         self.folder.note(restore=process.pid)
-        self.relay = wait_for_relay(self.folder, process, log)
+        self.relay = criu.wait_for_relay(self.folder, process, log)
+        self.engine.armed(self.folder)
         return {"state": self.relay.state}
+
+    def intact(self, container: str) -> Dict[str, Any]:
+        """Raises Trouble when somebody has changed the reserved container since the first time that this was asked.
+
+        While the engine restores it, it holds it: nobody else comes near.
+        """
+        if self.folder.state().get("restore"):
+            return {}
+        return vigil.look(self.folder, self.engine, container, "the container that was reserved for the service")
 
     # -- the switch -------------------------------------------------------------------------------------------------
 
@@ -126,6 +165,7 @@ class Destination:
         began = time.monotonic()
         self.emit("step", step="restore", state="started")
         self._wait(("gated",), end)
+        self.engine.gated()
         seconds = time.monotonic() - began
         self.emit("step", step="restore", state="done", seconds=seconds)
         return {"restore": seconds}
@@ -140,8 +180,7 @@ class Destination:
             raise Trouble("not-restored", "CRIU could not restore the service: " + self._restore_words())
 
     def _restore_words(self) -> str:
-        state = self.folder.state()
-        words = criu_words(Path(state["bundle"]) / "restore.log")
+        words = criu.words(self.folder.work / "restore.log")
         return f"{words} | {(self.folder.control / 'restore.out').read_text(errors='replace').strip()[-300:]}"
 
     def abandon(self) -> None:
@@ -161,22 +200,33 @@ class Destination:
         if self.relay is None:
             self.relay = self._find_relay()
         if self.relay is None:
-            if self._status(state["container"]) != "running":
-                if state.get("lazy"):
-                    raise Trouble(
-                        "lost", "the restore was lost while its memory was still at the source", KEEP_THE_SOURCE
-                    )
-                self.arm((self.folder.images / "descriptors.json").read_text())
-                assert self.relay is not None
-                self.relay.say("start")
+            if self.engine.status(state["container"]) != "running":
+                self._restore_again(state, within)
             else:
                 self.folder.note(open=True)
                 return {"open": True}
         self._wait(("gated", "open"), time.monotonic() + within)
+        assert self.relay is not None
         self.relay.say("go")
         self.relay.wait("open", timeout=within)
         self.folder.note(open=True)
         return {"open": True}
+
+    def _restore_again(self, state: Dict[str, Any], within: float) -> None:
+        """The restore was lost, but not what it restores: nothing is given back before the gate is open."""
+        lazy = bool(state.get("lazy"))
+        if lazy and not state.get("whole_first"):
+            raise Trouble("lost", "the restore was lost while its memory was still at the source", KEEP_THE_SOURCE)
+        descriptors = (self.folder.control / "descriptors.json").read_text()
+        self.arm(descriptors, lazy, across=state.get("across", False))
+        if lazy:
+            end_program(state["pager"], "pager")
+            wait_gone(state["pager"], within)
+            self.page(whole_first=True, again=True)
+            if not pager.wait_until_ready(self.folder, within):
+                raise Trouble("no-pager", f"the pager could not get ready: {self._pager_words()}")
+        assert self.relay is not None
+        self.relay.say("start")
 
     def _find_relay(self) -> Optional[relay.Handle]:
         try:
@@ -185,14 +235,17 @@ class Destination:
             return None
 
     def confirm(self, within: float) -> Dict[str, str]:
-        """After the commit: wait until podman knows that it runs. Raises Trouble."""
+        """After the commit: wait until the engine knows that it runs. Raises Trouble."""
         state = self.folder.state()
         if not wait_gone(state["restore"], within):
-            raise Trouble("timed-out", "podman has not ended its restore")
-        run(["podman", "umount", state["container"]])
-        status = self._status(state["container"])
+            raise Trouble("timed-out", f"{self.engine.name} has not ended its restore")
+        self.engine.restored(self.folder, state["container"])
+        status = self.engine.status(state["container"])
         if status != "running":
-            raise Trouble("not-running", f"podman says that the service is {status}: {self._restore_words()}")
+            raise Trouble(
+                "not-running", f"{self.engine.name} says that the service is {status}: {self._restore_words()}"
+            )
+        catch_up(self.folder)
         return {"status": status}
 
     def noted(self) -> Dict[str, Any]:
@@ -201,26 +254,23 @@ class Destination:
 
     def received(self) -> Dict[str, int]:
         """Bytes of memory that have arrived."""
-        lazily = self.folder.control / "arrived"
-        ahead = sum(path.stat().st_size for path in self.folder.images.glob("pages-*.img"))
-        return {"memory": ahead + (int(lazily.read_text() or 0) if lazily.exists() else 0)}
+        paged = self.folder.control / "arrived"
+        dumped = sum(path.stat().st_size for path in self.folder.images.glob("pages-*.img"))
+        return {"memory": dumped + (int(paged.read_text() or 0) if paged.exists() else 0)}
 
     def fetched(self, within: float) -> Dict[str, bool]:
-        """Post-copy: until CRIU's lazy-pages daemon has put the last page in its place. Raises Trouble."""
+        """Until the pager has put the last page in its place. Raises Trouble."""
         end = time.monotonic() + within
         done = self.folder.control / "fetched"
         while not (done.exists() and done.read_text()):
             if time.monotonic() > end:
                 raise Trouble(
-                    "lost", f"pages are still missing after {within:g} s: {self._lazy_words()}", KEEP_THE_SOURCE
+                    "lost", f"pages are still missing after {within:g} s: {self._pager_words()}", KEEP_THE_SOURCE
                 )
             time.sleep(0.01)
         if done.read_text() != "0":
-            raise Trouble("lost", f"not all memory could be fetched: {self._lazy_words()}", KEEP_THE_SOURCE)
+            raise Trouble("lost", f"not all memory came to its place: {self._pager_words()}", KEEP_THE_SOURCE)
         return {"fetched": True}
-
-    def _lazy_words(self) -> str:
-        return criu_words(Path(self.folder.state()["bundle"]) / "lazy-pages.log")
 
     # -- afterwards -------------------------------------------------------------------------------------------------
 
@@ -233,29 +283,30 @@ class Destination:
             self.abandon()
         restore = state.get("restore")
         if restore and alive(restore) and not wait_gone(restore, within):
-            raise Trouble("restore-stuck", f"podman's restore (process {restore}) does not end")
+            raise Trouble("restore-stuck", f"the restore (process {restore}) does not end")
+        if state.get("pager"):
+            end_program(state["pager"], "pager")
         if state.get("claimed"):
-            run(["podman", "rm", "--force", "--time", "0", "--ignore", state["claimed"]], timeout=within)
-            for volume in filter(lambda name: exists("volume", name), state["volumes"]):
-                run(["podman", "volume", "rm", volume], timeout=within)
+            self.engine.discard(state["claimed"], within)
+            for volume in filter(lambda name: self.engine.holds("volume", name), state["volumes"]):
+                self.engine.ask("volume", "rm", volume, timeout=within)
             self.folder.note(claimed=None, volumes=[])
+        Places(self.folder).remove()
         return {"removed": bool(state.get("claimed"))}
 
     def close(self) -> None:
         """Take the key out again and remove this migration's folders."""
         edit_authorized_keys(Path(pwd.getpwuid(os.geteuid()).pw_dir), self._tag(), "")
-        server = self.folder.state().get("server") if self.folder.exists else None
-        if server:
-            end_program(server, "criu")  # a page server whose source was cut off waits for it in vain
+        if self.folder.exists:
+            state = self.folder.state()
+            if state.get("open") and state.get("pager") and alive(state["pager"]):
+                raise Trouble("not-placed", "memory is still being put in its place", KEEP_THE_SOURCE)
+            for key, program in (("server", "criu"), ("pager", "pager")):
+                if state.get(key):
+                    end_program(state[key], program)  # one whose source was cut off waits for it in vain
+            self.engine.tidy(self.folder)
+            crossing.tidy(self.folder)
         self.folder.remove()
-
-
-def exists(kind: str, name: str) -> bool:
-    """Whether podman has a container or volume of this name."""
-    found = subprocess.run(
-        ["podman", kind, "exists", name], capture_output=True, env=environment(), timeout=30, check=False
-    )
-    return found.returncode == 0
 
 
 def edit_authorized_keys(home: Path, tag: str, line: str) -> None:

@@ -5,8 +5,8 @@ The shapes are those of ``umsui.interface.facts``: sets travel as lists.
 
 from __future__ import annotations
 
+import calendar
 import gzip
-import json
 import os
 import re
 import shutil
@@ -14,9 +14,14 @@ import socket
 import subprocess
 import time
 from pathlib import Path
-from typing import Any, Dict, Iterable, List, Set, Tuple
+from typing import Any, Dict, List, Set, Tuple
 
-from umsui.agent.host import IMAGES, Trouble, environment, run
+from umsui.agent import inside, traits, userfault
+from umsui.agent.binds import is_data
+from umsui.agent.engine import Engine
+from umsui.agent.engines import named
+from umsui.agent.host import IMAGES, Trouble, environment
+from umsui.agent.sockets import rows
 
 TOOLS = ("ssh", "ssh-keygen", "rsync", "tar", "python3", "nft", "podman", "docker", "criu", "crun", "runc")
 USUAL_DEVICES = (
@@ -50,15 +55,15 @@ def version(text: str) -> str:
     return found.group(0) if found else ""
 
 
-def node() -> Dict[str, Any]:
-    """NodeFacts of this node."""
+def node(engine: str) -> Dict[str, Any]:
+    """NodeFacts of this node, with the container engine of that name."""
     cpu = Path("/proc/cpuinfo").read_text()
     memory = dict(re.findall(r"^(\w+):\s+(\d+) kB", Path("/proc/meminfo").read_text(), re.MULTILINE))
     tools = {tool: shutil.which(tool, path=environment()["PATH"]) is not None for tool in TOOLS}
     criu = version(attempt(["criu", "--version"]))
     kernel = os.uname().release
-    info = podman_info() if tools["podman"] else {}
-    store = str(info.get("store", {}).get("graphRoot", "/var/lib"))
+    containers = named(engine)
+    info = containers.info()
     return {
         "kernel": kernel,
         "arch": os.uname().machine,
@@ -68,22 +73,29 @@ def node() -> Dict[str, Any]:
         "criu_check": criu_check() if tools["criu"] else "criu is not installed",
         "criu_needs": [4, 2] if kernel_version(kernel) >= (6, 16) else [3, 15],
         "runtimes": {name: version(attempt([name, "--version"])) for name in ("crun", "runc") if tools[name]},
-        "orchestrator_version": str(info.get("version", {}).get("Version", "")),
+        "orchestrator": engine,
+        "orchestrator_version": info.get("version", ""),
+        "storage_driver": info.get("driver", ""),
+        "experimental": info.get("experimental", "yes") == "yes",
         "root": os.geteuid() == 0,
         "memory_free": int(memory["MemAvailable"]) * 1024,
         "run_free": free(str(IMAGES.parent)),
-        "disk_free": free(store),
+        "disk_free": free(info.get("store", "/var/lib")),
         "cgroup": cgroup_mode(),
         "tools": tools,
-        "listening_ports": sorted(listening()),
-        "soft_dirty": kernel_config("CONFIG_MEM_SOFT_DIRTY"),
+        "listening_ports": sorted(listening(containers)),
+        "tracks_writes": userfault.can_track(),
         "userfaultfd": Path("/dev/userfaultfd").exists() or kernel_config("CONFIG_USERFAULTFD"),
         "lsm": read("/sys/kernel/security/lsm"),
-        "images": images() if tools["podman"] else [],
-        "container_names": names() if tools["podman"] else [],
+        "layers": sorted(containers.layers()) if info else [],
+        "volumes": containers.list("volume", "ls", "--quiet"),
+        "networks": containers.list("network", "ls", "--format", "{{.Name}}"),
+        "images": [each.replace("sha256:", "") for each in containers.list("images", "-aq", "--no-trunc")],
+        "container_names": containers.list("ps", "-a", "--format", "{{.Names}}"),
         "boot_time": float(re.findall(r"btime (\d+)", Path("/proc/stat").read_text())[0]),
         "clock": time.time(),
         "hostname": socket.gethostname(),
+        **traits.of_node(),
     }
 
 
@@ -138,94 +150,102 @@ def criu_check() -> str:
     return "" if "Looks good" in words else "; ".join(errors[:3]) or words.strip()[-200:] or "it did not answer"
 
 
-def podman_info() -> Dict[str, Any]:
-    """``podman info``; {} when it fails."""
-    try:
-        found: Dict[str, Any] = json.loads(run(["podman", "info", "--format", "json"]))
-    except (Trouble, ValueError):
-        return {}
-    return found
-
-
-def images() -> List[str]:
-    """The ids of all images."""
-    return [text.replace("sha256:", "") for text in attempt(["podman", "images", "-aq", "--no-trunc"]).split()]
-
-
-def names() -> List[str]:
-    """The names of all containers."""
-    return attempt(["podman", "ps", "-a", "--format", "{{.Names}}"]).split()
-
-
-def sockets(kind: str, root: str = "/proc/self") -> Iterable[List[str]]:
-    """The fields of ``/proc/net/{kind}``, without its heading."""
-    try:
-        return [row.split() for row in Path(f"{root}/net/{kind}").read_text().splitlines()[1:]]
-    except OSError:
-        return []
-
-
-def listening() -> Set[Tuple[str, int]]:
+def listening(engine: Engine) -> Set[Tuple[str, int]]:
     """Ports that are taken on this node: sockets, and those that containers publish (they have no socket)."""
     taken = {
-        ("tcp", int(row[1].rsplit(":", 1)[1], 16))
-        for kind in ("tcp", "tcp6")
-        for row in sockets(kind)
-        if row[3] == "0A"
+        ("tcp", int(row[1].rsplit(":", 1)[1], 16)) for kind in ("tcp", "tcp6") for row in rows(kind) if row[3] == "0A"
     }
-    taken |= {("udp", int(row[1].rsplit(":", 1)[1], 16)) for kind in ("udp", "udp6") for row in sockets(kind)}
-    try:
-        listed = json.loads(attempt(["podman", "ps", "--format", "json"]) or "[]")
-    except ValueError:
-        listed = []
-    for container in listed:
-        for port in container.get("Ports") or []:
-            taken |= {(port["protocol"], port["host_port"] + extra) for extra in range(port.get("range", 1))}
-    return taken
+    taken |= {("udp", int(row[1].rsplit(":", 1)[1], 16)) for kind in ("udp", "udp6") for row in rows(kind)}
+    return taken | engine.published()
 
 
 # -- a service ------------------------------------------------------------------------------------------------------
 
 
-def service(container: str) -> Dict[str, Any]:
-    """ServiceFacts of a running podman container. Raises Trouble when it does not run."""
-    found = json.loads(run(["podman", "inspect", "--type", "container", container], code="no-such-service"))[0]
+def service(engine: str, container: str) -> Dict[str, Any]:
+    """ServiceFacts of a running container. Raises Trouble when it does not run."""
+    containers = named(engine)
+    found = containers.inspect(container)
     pid = found["State"]["Pid"]
     if not pid:
-        raise Trouble("not-running", f"the service is {found['State']['Status']}", f"podman start {container}")
+        raise Trouble("not-running", f"the service is {found['State']['Status']}", f"{engine} start {container}")
     pids = processes(pid)
     open_files = [target for each in pids for target in descriptors(each)]
+    traced = traits.of_service(pid, pids, open_files)
     graph = found.get("GraphDriver", {}).get("Data", {})
-    volumes = {
-        m["Destination"]: tree_size(m["Source"]) for m in found.get("Mounts", []) if m.get("Type") in ("volume", "bind")
-    }
+    image_bytes, layer_bytes = named(engine).image_sizes(found["Image"])
     return {
         "container": found["Id"],
         "pid": pid,
         "processes": len(pids),
-        "threads": sum(len(os.listdir(f"/proc/{each}/task")) for each in pids),
+        "threads": sum(len(listing(f"/proc/{each}/task")) for each in pids),
         "memory": sum(private_memory(each) for each in pids),
         "writable_shared_maps": sorted(shared_files(pids)),
-        "established": established(pid),
-        "unix_external": [],
         "tty": bool(found["Config"].get("Tty")),
-        "io_uring": any("io_uring" in target for target in open_files),
-        "devices": sorted({t for t in open_files if t.startswith("/dev/") and not t.startswith(USUAL_DEVICES)}),
+        "devices": sorted({t for t in [*open_files, *traced.pop("mapped_devices")] if unusual(t)}),
         "inotify": any("inotify" in target for target in open_files),
         "ptraced": any(line(read(f"/proc/{each}/status"), "TracerPid") not in ("", "0") for each in pids),
         "rootfs_bytes": tree_size(graph.get("UpperDir", "")),
-        "volume_bytes": volumes,
-        "runtime": os.path.basename(found.get("OCIRuntime", "crun")),
+        "volume_bytes": {m["Destination"]: tree_size(m["Source"]) for m in found.get("Mounts", []) if carried(m)},
+        "image_bytes": image_bytes,
+        "layer_bytes": layer_bytes,
+        "log_format": containers.log(found)[0],
+        "log": containers.log(found)[1],
+        "runtime": containers.runtime(found),
         "seccomp": line(read(f"/proc/{pid}/status"), "Seccomp"),
         "caps": capabilities(pid),
         "user_ns": read(f"/proc/{pid}/uid_map").split() != read("/proc/self/uid_map").split(),
-        "dirty_rate": None,  # needs soft-dirty or two passes over the pages: the hybrid strategy measures it
-        "pids": pids,
+        "dirty_rate": None,  # pre-copy measures it while it sends the memory ahead
+        **traced,
         "upper": graph.get("UpperDir", ""),
         "lower": [part for part in graph.get("LowerDir", "").split(":") if part],
         "merged": graph.get("MergedDir", ""),
         "image": found["Image"],
+        "created": unix_time(str(found["Created"])),
+        "inside": inside.described(containers, found),
+        "descriptors": containers.descriptors(found["Id"], pid),
     }
+
+
+def nested_service() -> Dict[str, Any]:
+    """As much of a service nested in this container as its migration needs. Raises Trouble when it does not run."""
+    found = named("nested").inspect("")
+    pid = found["State"]["Pid"]
+    if not pid:
+        raise Trouble("not-running", "the nested service does not run", "start its outer container")
+    pids = processes(pid)
+    return {
+        "container": found["Id"],
+        "pid": pid,
+        "processes": len(pids),
+        "memory": sum(private_memory(each) for each in pids),
+        "runtime": named("nested").runtime(found),
+        "descriptors": named("nested").descriptors(found["Id"], pid),
+        "log_format": "",
+        "log": "",
+    }
+
+
+def carried(mount: Dict[str, Any]) -> bool:
+    """Whether what is mounted there goes along: a volume, or a folder or file with data of the service."""
+    kind, source = mount.get("Type"), str(mount.get("Source") or "")
+    return kind == "volume" or (kind == "bind" and is_data(source, traits.kind(source)))
+
+
+def unusual(path: str) -> bool:
+    """Whether a file is a device that a checkpoint cannot take along."""
+    return path.startswith("/dev/") and "(deleted)" not in path and not path.startswith(USUAL_DEVICES)
+
+
+def unix_time(text: str) -> float:
+    """``2026-11-24T11:57:10.123456789Z`` (or with an offset) as seconds; Python 3.9 reads six digits at most."""
+    whole, _, fraction = re.sub(r"(Z|[+-]\d\d:\d\d)$", "", text).partition(".")
+    offset = re.search(r"([+-])(\d\d):(\d\d)$", text)
+    seconds = calendar.timegm(time.strptime(whole, "%Y-%m-%dT%H:%M:%S")) + float(f"0.{fraction or 0}")
+    if offset:
+        ahead = int(offset.group(2)) * 3600 + int(offset.group(3)) * 60
+        seconds -= ahead if offset.group(1) == "+" else -ahead
+    return seconds
 
 
 def processes(root: int) -> List[int]:
@@ -239,10 +259,18 @@ def processes(root: int) -> List[int]:
     return found
 
 
+def listing(folder: str) -> List[str]:
+    """The names in a folder of /proc; none when the process has just ended."""
+    try:
+        return os.listdir(folder)
+    except OSError:
+        return []
+
+
 def descriptors(pid: int) -> List[str]:
     """What the descriptors of a process lead to."""
     found = []
-    for name in os.listdir(f"/proc/{pid}/fd"):
+    for name in listing(f"/proc/{pid}/fd"):
         try:
             found.append(os.readlink(f"/proc/{pid}/fd/{name}"))
         except OSError:
@@ -266,21 +294,6 @@ def shared_files(pids: List[int]) -> Set[str]:
     return found
 
 
-def established(pid: int) -> List[str]:
-    """The remote ends of the service's open TCP connections."""
-    if os.stat(f"/proc/{pid}/ns/net").st_ino == os.stat("/proc/self/ns/net").st_ino:
-        return []  # the host's own network: its connections cannot be told apart from here
-    return [address(row[2]) for kind in ("tcp", "tcp6") for row in sockets(kind, f"/proc/{pid}") if row[3] == "01"]
-
-
-def address(text: str) -> str:
-    """``0A00000A:1F90`` as ``10.0.0.10:8080``."""
-    host, _, port = text.partition(":")
-    words = b"".join(bytes.fromhex(host[at : at + 8])[::-1] for at in range(0, len(host), 8))
-    family = socket.AF_INET if len(words) == 4 else socket.AF_INET6
-    return f"{socket.inet_ntop(family, words)}:{int(port, 16)}"
-
-
 def capabilities(pid: int) -> List[str]:
     """The effective capabilities that matter for checkpointing."""
     mask = int(line(read(f"/proc/{pid}/status"), "CapEff") or "0", 16)
@@ -289,6 +302,8 @@ def capabilities(pid: int) -> List[str]:
 
 def tree_size(root: str) -> int:
     """Bytes on disk below a folder."""
+    if os.path.isfile(root):
+        return os.stat(root).st_size
     total = 0
     for folder, _, files in os.walk(root):
         for name in files:

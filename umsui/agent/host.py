@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -16,6 +17,7 @@ from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence
 
 CONTROL = Path("/run/umsui")
 IMAGES = Path("/dev/shm/umsui")  # noqa: S108 - 0700, and checked to be ours: CRIU images belong in memory
+SO_SNDBUFFORCE = 32  # Linux; the socket module does not name it
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -34,14 +36,24 @@ def environment(**more: str) -> Dict[str, str]:
     return {"PATH": PATH, "HOME": "/root", "LC_ALL": "C.UTF-8", "PODMAN_IGNORE_CGROUPSV1_WARNING": "1", **more}
 
 
-def run(argv: Sequence[str], timeout: float = 30.0, code: str = "command-failed", **more: str) -> str:
-    """The output of a command. Raises Trouble when it fails or takes longer than ``timeout`` seconds."""
+def run(
+    argv: Sequence[str],
+    timeout: float = 30.0,
+    code: str = "command-failed",
+    folder: Optional[Path] = None,
+    **more: str,
+) -> str:
+    """The output of a command that runs in ``folder``.
+
+    Raises Trouble when it fails or takes longer than ``timeout`` seconds.
+    """
     try:
         done = subprocess.run(
             list(argv),
             capture_output=True,
             timeout=timeout,
             env=environment(**more),
+            cwd=folder,
             stdin=subprocess.DEVNULL,
             check=False,
         )
@@ -76,11 +88,18 @@ class Folder:
         self.control = CONTROL / f"{migration}.{role}"
         self.images = IMAGES / f"{migration}.{role}"
 
-    def make(self) -> None:
-        """Both folders, 0700; may be called twice."""
+    def make(self, engine: str, approach: str = "orchestrator") -> None:
+        """Both folders, 0700, for a migration with this container engine and approach; may be called twice."""
         for parent, folder in ((CONTROL, self.control), (IMAGES, self.images)):
             private_folder(parent)
             private_folder(folder)
+        (self.control / "engine").write_text(engine)
+        (self.control / "approach").write_text(approach)
+
+    @property
+    def spool(self) -> Path:
+        """On the disk, for what is too large for memory and no secret: a container image on its way."""
+        return Path(f"/var/tmp/umsui-{self.migration}.{self.role}")  # noqa: S108 - made 0700, and checked to be ours
 
     @property
     def exists(self) -> bool:
@@ -91,6 +110,21 @@ class Folder:
     def agent(self) -> Path:
         """The agent's own file, for the programs that it starts."""
         return self.control / "agent.pyz"
+
+    @property
+    def work(self) -> Path:
+        """Where CRIU works and writes its logs."""
+        return self.control / "work"
+
+    @property
+    def engine(self) -> str:
+        """The name of the container engine that it was opened with."""
+        return (self.control / "engine").read_text()
+
+    @property
+    def approach(self) -> str:
+        """The approach that it was opened for."""
+        return (self.control / "approach").read_text()
 
     @property
     def relay(self) -> Path:
@@ -114,10 +148,11 @@ class Folder:
 
     def remove(self) -> None:
         """Both folders and, when they are empty, their parents."""
-        for folder in (self.images, self.control):
+        for folder in (self.spool, self.images, self.control):
             shutil.rmtree(folder, ignore_errors=True)
             if folder.exists():
                 raise Trouble("not-removed", f"{folder} could not be removed", f"rm -rf {folder}")
+        for folder in (self.images, self.control):
             try:
                 folder.parent.rmdir()
             except OSError:
@@ -200,6 +235,14 @@ class Cgroup:
             (self.path / "cgroup.freeze").write_text("1" if freeze else "0")
 
 
+def widen(end: socket.socket, size: int) -> None:
+    """Let ``size`` bytes be under way in a socket; past the limit that is set for users, where we may."""
+    try:
+        end.setsockopt(socket.SOL_SOCKET, SO_SNDBUFFORCE, size)
+    except PermissionError:
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, size)
+
+
 def alive(pid: int) -> bool:
     """Whether a process is there and no zombie."""
     try:
@@ -214,7 +257,7 @@ def end_program(pid: int, program: str) -> None:
         words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
     except (FileNotFoundError, ProcessLookupError):
         return
-    if os.path.basename(words[0]).decode() == program:
+    if program in (os.path.basename(word).decode(errors="replace") for word in words):
         os.kill(pid, signal.SIGKILL)
 
 

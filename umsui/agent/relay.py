@@ -3,8 +3,8 @@
 The runtime (crun, runc) starts ``criu swrk FD`` and talks CRIU's RPC over that socket. Started under that name, the
 relay passes the talk on to the real ``criu``, but holds it at two places:
 
-* before a dump or restore begins: everything slow around it (podman, conmon, the runtime, CRIU's own start) is done
-  while the service still runs;
+* before a dump or restore begins: everything slow around it (the engine, the runtime, CRIU's own start) is done while
+  the service still runs;
 * after a restore, before the restored processes get to run (CRIU's ``post-restore`` notification): the gate that only
   the commit opens. No instruction of the service runs at the destination before that.
 
@@ -23,32 +23,42 @@ import sys
 from pathlib import Path
 from typing import Dict, List, NoReturn
 
-from umsui.agent.host import PATH, Folder
+from umsui.agent import crossing, rpc
+from umsui.agent.host import CONTROL, PATH, Folder
 
 BIGGEST = 1 << 20  # of an RPC message; CRIU's own limit is lower
-HELD = (b"\x08\x01", b"\x08\x02")  # the requests that are held: dump, restore
+HELD = (rpc.DUMP, rpc.RESTORE)  # the requests that are held
 
 
-def real_criu(beside: str) -> str:
-    """The real program: the first ``criu`` on the path that is not in ``beside``. Raises SystemExit."""
+def real_criu() -> str:
+    """The real program: the first ``criu`` on the path that is none of our stand-ins. Raises SystemExit."""
     for folder in PATH.split(":"):
         found = os.path.join(folder, "criu")
-        if folder != beside and os.access(found, os.X_OK):
+        if os.access(found, os.X_OK) and not os.path.realpath(found).startswith(f"{CONTROL}/"):
             return found
     raise SystemExit("umsui relay: criu is not installed")
 
 
-def adopt_folders(parent: int) -> None:
-    """Open the runtime's image and work folders at the numbers that its request names.
+def given_folder(request: bytes, runtime: int) -> str:
+    """The folder that the runtime was told to find the images in; "" when it is not open there."""
+    try:
+        return os.readlink(f"/proc/{runtime}/fd/{rpc.number_in(request, rpc.IMAGES_DIR_FD)}")
+    except OSError:
+        return ""
 
-    CRIU looks them up as ``/proc/PEER/fd/N``, and its peer is now this process.
+
+def adopt_folders(request: bytes, folder: Folder) -> None:
+    """Open the migration's own folders at the numbers that a request names for images and work.
+
+    CRIU looks them up as ``/proc/PEER/fd/N``, and its peer is now this process. Wherever the engine thinks that its
+    images are, they are in the migration's folder.
     """
-    for name in os.listdir(f"/proc/{parent}/fd"):
-        number, link = int(name), f"/proc/{parent}/fd/{name}"
-        if os.path.isdir(link) and not os.path.exists(f"/proc/self/fd/{name}"):
-            descriptor = os.open(link, os.O_RDONLY | os.O_DIRECTORY)
-            if descriptor != number:
-                os.dup2(descriptor, number)
+    for field, path in ((rpc.IMAGES_DIR_FD, folder.images), (rpc.WORK_DIR_FD, folder.work)):
+        wanted = rpc.number_in(request, field)
+        if wanted >= 0:
+            descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+            if descriptor != wanted:
+                os.dup2(descriptor, wanted)
                 os.close(descriptor)
 
 
@@ -143,7 +153,8 @@ class Relay:
             watcher.close()
         elif word == "start" and self.state == "armed":
             self._become("started")
-            self.down.send(self.request)
+            across = self.request[:2] == rpc.RESTORE and self.folder.state().get("across")
+            self.down.send(crossing.fitted(self.request, self.folder) if across else self.request)
         elif word == "go" and self.state == "gated":
             socket.send_fds(self.up, self.kept, [])
             self._become("open")
@@ -175,16 +186,24 @@ class Relay:
 
 def main(folder: Folder, arguments: List[str]) -> int:
     """Be ``criu``: hold dump and restore, pass everything else straight on."""
-    criu = real_criu(str(folder.control / "bin"))
+    criu = real_criu()
     if arguments[:1] != ["swrk"]:
         os.execv(criu, [criu, *arguments])  # noqa: S606 - the real program, no shell
-    adopt_folders(os.getppid())
     up = socket.socket(fileno=int(arguments[1]))
     request = up.recv(BIGGEST, socket.MSG_PEEK)
     if request[:2] not in HELD:
         up.detach()
         os.execv(criu, [criu, *arguments])  # noqa: S606 - version and feature questions need no relay
     up.recv(BIGGEST)
+    folder.note(relay=os.getpid(), given=given_folder(request, os.getppid()))
+    adopt_folders(request, folder)
+    state = folder.state()
+    if state.get("lazy"):  # runc says that it wants no lazy pages, and a request outweighs the options' file
+        request = rpc.amended(request, rpc.number(rpc.LAZY_PAGES, 1))
+    if state.get("across") and request[:2] == rpc.DUMP:
+        request = crossing.without_network(request, state["pid"])
+    elif state.get("across"):
+        crossing.open_network()
     return Relay(folder, up, criu).serve(request)
 
 
@@ -223,7 +242,8 @@ def environment(folder: Folder) -> Dict[str, str]:
 def install(folder: Folder, options: List[str]) -> None:
     """Put the stand-in and CRIU's options into the migration's folder."""
     binary = folder.control / "bin" / "criu"
-    binary.parent.mkdir(mode=0o700, exist_ok=True)
+    for each in (binary.parent, folder.work):
+        each.mkdir(mode=0o700, exist_ok=True)
     binary.write_text(
         f'#!/bin/sh\nexec {sys.executable} -IS {folder.agent} relay {folder.migration} {folder.role} "$@"\n'
     )

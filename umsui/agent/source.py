@@ -6,9 +6,7 @@
 from __future__ import annotations
 
 import io
-import json
 import os
-import shlex
 import signal
 import socket
 import subprocess
@@ -18,24 +16,17 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Dict, List, Optional
 
-from umsui.agent import guard, relay, sync
-from umsui.agent.host import Cgroup, Folder, Trouble, alive, end_program, environment, run, spawn, wait_gone
+from umsui.agent import criu, crossing, engines, guard, relay, sync, vigil
+from umsui.agent.engine import Engine
+from umsui.agent.extras import Extras
+from umsui.agent.host import Cgroup, Folder, Trouble, alive, environment, spawn, wait_gone, widen
+from umsui.agent.memory import Memory
+from umsui.agent.uplink import Emit, Uplink
 
-Emit = Callable[..., None]
-
-CRIU_OPTIONS = [
-    "tcp-close",  # established connections are closed: their clients connect again, to the new place
-    "skip-in-flight",
-    "file-locks",
-    "link-remap",
-    "ghost-limit 1073741824",  # bytes of a deleted but still open file that go into the images
-    "network-lock skip",  # all its processes are frozen: nobody is there to answer a packet
-]
 PAGES_FD = 87  # where criu finds its connection to the page server; far above what the runtimes open
-SO_SNDBUFFORCE = 32  # Linux; past the limit that is set for users
-PIPE_LIMIT = 1 << 30  # bytes; fs.pipe-max-size while lazy pages are served
+PAGES = threading.Lock()  # held by whoever starts a dump: there is one such number in a process
 BUFFER = 4 << 20  # bytes of pages that may be under way in the socket: CRIU need not wait for ssh at each step
 ROUNDS = 4  # live passes over the files at most
 SMALL = 16 << 20  # bytes; a live pass that moved less than this is the last one
@@ -49,148 +40,123 @@ class Source:
         self.emit = emit
         self.roots: List[sync.Root] = []
         self.warm: List["subprocess.Popen[bytes]"] = []
-        self.rate = 0.0
+        self.uplink = Uplink(folder, emit)
+        self.extras = Extras(self.uplink)
+        self.memory: Optional[Memory] = None  # of a migration whose pages are placed by the destination's pager
+        self.undone = False
         self.lock = threading.Lock()  # freeze, vote and abandon exclude each other
+
+    @property
+    def engine(self) -> Engine:
+        """What manages the containers here."""
+        return engines.of(self.folder)
 
     # -- before the freeze ------------------------------------------------------------------------------------------
 
     def key(self) -> Dict[str, str]:
         """A key for this one migration; answers its public half."""
-        key = self.folder.control / "key"
-        if not key.exists():
-            run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", f"umsui:{self.folder.migration}", "-f", str(key)])
-        return {"public": key.with_suffix(".pub").read_text().strip()}
+        return self.uplink.key()
 
     def connect(self, user: str, address: str, port: int, host_key: str, rate: float = 0.0) -> Dict[str, float]:
-        """Open the wire: one SSH connection that all streams share. Answers the time it took.
+        """Open the wire; each stream gets ``rate`` bytes per second (0: no limit). Answers the time it took."""
+        return self.uplink.connect(user, address, port, host_key, rate)
 
-        ``rate`` limits each stream, in bytes per second (0: no limit).
+    def send_image(self, image: str, there: List[str]) -> Dict[str, int]:
+        """The container image, without the layers that are ``there`` already; answers the bytes sent."""
+        return self.uplink.send_image(image, there)
+
+    def copy(self, roots: List[Dict[str, Any]], files: List[str], log: str) -> Dict[str, Any]:
+        """Files ahead, while the service runs: passes until one moves little.
+
+        ``files`` are those that are bound by themselves, ``log`` the service's log ("": none goes along).
         """
-        self.rate = rate
-        began = time.monotonic()
-        control = self.folder.control
-        (control / "known_hosts").write_text(f"umsui {host_key}\n")
-        lines = [
-            "Host umsui",
-            f"  HostName {address}",
-            f"  Port {port}",
-            f"  User {user}",
-            f"  IdentityFile {control}/key",
-            "  IdentitiesOnly yes",
-            f"  UserKnownHostsFile {control}/known_hosts",
-            "  HostKeyAlias umsui",
-            "  StrictHostKeyChecking yes",
-            "  BatchMode yes",
-            "  Ciphers aes128-gcm@openssh.com,aes256-gcm@openssh.com",
-            "  Compression no",
-            "  ConnectTimeout 10",
-            "  ServerAliveInterval 5",
-            "  ServerAliveCountMax 3",
-            "  ControlMaster auto",
-            f"  ControlPath {control}/wire",
-            "  ControlPersist yes",
-            "  LogLevel ERROR",
-        ]
-        (control / "ssh.conf").write_text("\n".join(lines) + "\n")
-        run([*self._ssh(), "-N", "-f", "umsui"], timeout=20, code="no-route")
-        return {"seconds": time.monotonic() - began}
-
-    def _ssh(self) -> List[str]:
-        return ["ssh", "-F", f"{self.folder.control}/ssh.conf"]
-
-    def _stream(self, words: str, **more: Any) -> "subprocess.Popen[bytes]":
-        return subprocess.Popen([*self._ssh(), "umsui", words], env=environment(), **more)
-
-    def send_image(self, image: str) -> Dict[str, int]:
-        """The container image, for a destination that lacks it; answers the bytes sent."""
-        save = subprocess.Popen(["podman", "save", "-q", image], stdout=subprocess.PIPE, env=environment())
-        assert save.stdout is not None
-        load = self._stream("image", stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-        assert load.stdin is not None
-        sent, told, began = 0, 0.0, time.monotonic()
-        try:
-            while chunk := save.stdout.read(1 << 20):
-                load.stdin.write(chunk)
-                sent += len(chunk)
-                if self.rate:
-                    time.sleep(max(0.0, began + sent / self.rate - time.monotonic()))
-                if time.monotonic() - told > 0.1:
-                    told = time.monotonic()
-                    self.emit("progress", what="image", done=sent, total=None, rate=None)
-        except BrokenPipeError:
-            pass  # the destination refused; its words come with the status below
-        words = load.communicate()[1].decode(errors="replace")
-        if save.wait() or load.returncode:
-            raise Trouble("image-not-copied", f"the image {image} could not be sent: {words.strip()[-400:]}")
-        return {"bytes": sent}
-
-    def copy(self, roots: List[Dict[str, Any]]) -> Dict[str, Any]:
-        """Files ahead, while the service runs: passes until one moves little."""
+        self.extras.ahead(files, log)
         self.roots = [sync.Root(**root) for root in roots]
         moved: Dict[str, int] = {}
         for _ in range(ROUNDS):
             this_pass = 0
             for root in self.roots:
-                copied = sync.live_pass(self.folder, root, self._shell(), self.rate)
+                copied = sync.live_pass(self.folder, root, self.uplink.shell(), self.uplink.rate)
                 this_pass += copied
                 moved[root.name] = root.bytes
                 self.emit(
-                    "progress", what="rootfs" if root.upper else "volumes", done=root.bytes, total=None, rate=None
+                    "progress", what="rootfs" if root.name == "/" else "volumes", done=root.bytes, total=None, rate=None
                 )
             if this_pass < SMALL:
                 break
         return {"bytes": moved}
 
-    def _shell(self) -> str:
-        return shlex.join(self._ssh())
+    def page(self, pid: int, ahead: bool, at_once: bool) -> Dict[str, int]:
+        """Open the page stream and, with ``ahead``, send the memory while the service runs, until little is left.
 
-    def arm(self, container: str, pid: int, runtime: str, lazy: bool = False) -> Dict[str, Any]:
-        """Start all that ``switch`` needs and let it wait: dump, page stream, image stream, rsync, guard."""
+        ``at_once``: what is left then is sent while the service stands still; otherwise the destination fetches it
+        after the switch. Raises Trouble.
+        """
+        self.folder.note(ahead=ahead, at_once=at_once)
+        stream = self._page_stream()
+        with self.lock:
+            self.memory = stream
+            if self.undone:  # while the stream was opened
+                stream.release()
+        if ahead:
+            self._send_ahead(pid)
+        return {"bytes": stream.sent}
+
+    def _page_stream(self) -> Memory:
+        orders = self.uplink.stream("memory", stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        return Memory(orders, self.uplink.rate, self.emit)
+
+    def _send_ahead(self, pid: int) -> None:
+        assert self.memory is not None
+        try:
+            self.memory.ahead(Cgroup(pid).pids)
+        except OSError as error:
+            words = f"the service's memory cannot be sent ahead: {error}"
+            raise Trouble("not-tracked", words, "migrate it with --strategy stop-copy") from error
+
+    def arm(self, container: str, pid: int, runtime: str, lazy: bool = False, across: bool = False) -> None:
+        """Start all that ``switch`` needs and let it wait: dump, page stream, image stream, rsync, guard.
+
+        ``lazy``: CRIU's page stream is not needed, ours is open. ``across``: to another engine.
+        """
         folder = self.folder
         if folder.state().get("abandoned"):
             raise Trouble("abandoned", "the source has given this migration up")
         cgroup = Cgroup(pid)
         if cgroup.frozen():
-            raise Trouble("paused", "the service is paused", "podman unpause it first")
-        folder.note(pid=pid, container=container, runtime=runtime, lazy=lazy)
+            raise Trouble("paused", "the service is paused", f"{self.engine.name} unpause it first")
+        if across:
+            crossing.refuse_shared_files(pid)
+        folder.note(pid=pid, container=container, runtime=runtime, lazy=lazy, across=across)
         mine, theirs = socket.socketpair()
-        mine.setsockopt(socket.SOL_SOCKET, SO_SNDBUFFORCE, BUFFER)
-        words = f"{'lazy' if lazy else 'pages'} {self.rate:.0f}"
-        self.pages = self._stream(words, stdin=theirs, stdout=theirs, stderr=subprocess.PIPE)
-        theirs.close()
-        folder.note(pages=self.pages.pid)
-        self.images = self._stream("images", stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        widen(mine, BUFFER)
+        if not lazy:
+            orders = f"pages {self.uplink.rate:.0f}"
+            self.pages = self.uplink.stream(orders, stdin=theirs, stdout=theirs, stderr=subprocess.PIPE)
+        theirs.close()  # a lazy dump then finds nobody to serve its pages to, and ends as soon as all else is dumped
+        self.images = self.uplink.stream(
+            "images", stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
         for root in self.roots:
-            root.always = shared_maps(cgroup.pids(), root)
-        self.warm = [sync.start(root, self._shell(), self._log(root), self.rate) for root in self.roots]
-        relay.install(folder, [*CRIU_OPTIONS, f"ps-socket {PAGES_FD}", *(self._lazily() if lazy else ["page-server"])])
+            root.always = shared_maps(cgroup.pids(), root.name)
+            for other in root.also:  # containers of the same service that have it, too
+                root.always |= shared_maps(Cgroup(other["pid"]).pids(), other["inside"])
+        self.warm = [sync.start(root, self.uplink.shell(), self._log(root), self.uplink.rate) for root in self.roots]
+        if lazy:
+            criu.raise_pipe_limit()
+        kind = "lazy-pages" if lazy else "page-server"
+        relay.install(folder, [*criu.OPTIONS, f"ps-socket {PAGES_FD}", kind])
         self._start_dump(container, runtime, mine)
         self._start_guard()
         assert self.images.stdout is not None
         if self.images.stdout.readline() != b"ready\n":
             raise Trouble("no-wire", "the destination does not take the checkpoint: " + self._words(self.images))
-        return {"descriptors": descriptors(container, pid)}
-
-    def _lazily(self) -> List[str]:
-        """CRIU's options for post-copy: it keeps the pages and serves them; a script tells when all else is dumped."""
-        script = self.folder.control / "dumped"
-        script.write_text(f'#!/bin/sh\n[ "$CRTOOLS_SCRIPT_ACTION" != post-dump ] || : > {self._dumped}\n')
-        script.chmod(0o700)
-        raise_pipe_limit()
-        return ["lazy-pages", f"action-script {script}"]
-
-    @property
-    def _dumped(self) -> Path:
-        return self.folder.control / "dumped.flag"
 
     def _start_dump(self, container: str, runtime: str, pages: socket.socket) -> None:
-        os.dup2(pages.fileno(), PAGES_FD, inheritable=True)
-        pages.close()
-        work = self.folder.control / "work"
-        work.mkdir(mode=0o700, exist_ok=True)
-        argv = [runtime, "checkpoint", "--leave-running", "--image-path", str(self.folder.images)]
-        argv += ["--work-path", str(work), container]
-        with (self.folder.control / "dump.out").open("wb") as out:
+        argv = self.engine.checkpoint(runtime, container, self.folder.images, self.folder.work)
+        with PAGES, (self.folder.control / "dump.out").open("wb") as out:
+            os.dup2(pages.fileno(), PAGES_FD, inheritable=True)
+            pages.close()
             self.dump = subprocess.Popen(
                 argv,
                 stdin=subprocess.DEVNULL,
@@ -200,9 +166,9 @@ class Source:
                 pass_fds=[PAGES_FD],
                 start_new_session=True,
             )
-        os.close(PAGES_FD)
+            os.close(PAGES_FD)
         self.folder.note(dump=self.dump.pid)
-        self.relay = wait_for_relay(self.folder, self.dump, self.folder.control / "dump.out")
+        self.relay = criu.wait_for_relay(self.folder, self.dump, self.folder.control / "dump.out")
 
     def _start_guard(self) -> None:
         argv = [sys.executable, "-IS", str(self.folder.agent), "guard", self.folder.migration, self.folder.role]
@@ -216,7 +182,27 @@ class Source:
         assert process.stderr is not None
         return process.stderr.read().decode(errors="replace").strip()[-400:]
 
+    def intact(self, container: str) -> Dict[str, str]:
+        """Raises Trouble when somebody has changed the service since the first time that this was asked."""
+        return vigil.look(self.folder, self.engine, container, "the service")
+
     # -- the switch -------------------------------------------------------------------------------------------------
+
+    def freeze(self) -> Dict[str, float]:
+        """The service stands still from now on. ``switch`` does it, too; several containers are frozen before.
+
+        Answers the seconds that it took to stand still.
+        """
+        state = self.folder.state()
+        if state.get("ahead") and not state.get("frozen"):
+            self._send_ahead(state["pid"])  # what was written while the ends were armed
+        with self.lock:
+            self._refuse_abandoned()
+            self.emit("step", step="freeze", state="started")
+            began = time.monotonic()
+            Cgroup(state["pid"]).freeze()
+            self.folder.note(frozen=time.time())
+        return {"seconds": time.monotonic() - began}
 
     def switch(self, within: float) -> Dict[str, float]:
         """Freeze; dump and send memory, overlapped; send the files that changed; send the rest; vote.
@@ -227,24 +213,23 @@ class Source:
         cgroup = Cgroup(state["pid"])
         times: Dict[str, float] = {}
         try:
-            with self.lock:
-                self._refuse_abandoned()
-                began = time.monotonic()
-                cgroup.freeze()
-                self.folder.note(frozen=time.time())
-            times["freeze"] = time.monotonic() - began
+            times["freeze"] = self.freeze()["seconds"]
+            began = time.monotonic() - times["freeze"]
             self.emit("step", step="freeze", state="done", seconds=times["freeze"])
             self.emit("step", step="checkpoint", state="started")
             self.relay.say("start")
-            with ThreadPoolExecutor(1) as pool:  # files go while CRIU dumps
+            with ThreadPoolExecutor(2) as pool:  # files and pages go while CRIU dumps
                 files = pool.submit(self._send_changed_files, within)
+                rest = pool.submit(self._complete_memory, cgroup.pids())
                 self._wait_dump(within)
                 times["checkpoint"] = time.monotonic() - began - times["freeze"]
                 self.emit("step", step="checkpoint", state="done", seconds=times["checkpoint"])
                 self.emit("step", step="transfer", state="started")
                 times["files"] = files.result()
+                times["changed"] = rest.result()
             with self.lock:
                 self._refuse_abandoned()
+                vigil.refuse_ended(cgroup.pids())
                 self.folder.note(voted=True)
             self._send_images(within)
             times["transfer"] = time.monotonic() - began - times["freeze"] - times["checkpoint"]
@@ -261,38 +246,47 @@ class Source:
             raise Trouble("abandoned", "the coordinator was silent for too long: the service was thawed and stays here")
 
     def _wait_dump(self, timeout: float) -> None:
-        if self.folder.state().get("lazy") and self._dumped_lazily(timeout):
-            return
         ended = self.relay.wait(timeout=timeout)
         if ended != "ended 0":
             raise Trouble(
                 "not-dumped",
-                "CRIU could not checkpoint the service: " + criu_words(self.folder.control / "work" / "dump.log"),
+                "CRIU could not checkpoint the service: " + criu.words(self.folder.work / "dump.log"),
             )
         if self.dump.wait(timeout=timeout):
             raise Trouble("not-dumped", (self.folder.control / "dump.out").read_text(errors="replace").strip()[-400:])
 
-    def _dumped_lazily(self, timeout: float) -> bool:
-        """Until all but the lazy pages is dumped; False when the dump has ended before."""
-        end = time.monotonic() + timeout
-        while not self._dumped.exists():
-            if self.dump.poll() is not None or time.monotonic() > end:
-                return False
-            time.sleep(0.001)
-        return True
+    def _complete_memory(self, pids: List[int]) -> int:
+        return self.memory.complete(pids, self.folder.state()["at_once"]) if self.memory is not None else 0
 
     def drained(self, within: float) -> Dict[str, bool]:
-        """Post-copy: until the last page has left. May run twice, and in another agent. Raises Trouble."""
-        if not wait_gone(self.folder.state()["dump"], within):
-            raise Trouble("timed-out", f"pages are still missing at the destination after {within:g} s")
-        log = self.folder.control / "work" / "dump.log"
-        if "Dumping finished successfully" not in log.read_text(errors="replace"):
+        """Until the destination has all memory; over a new stream when one breaks. May run in another agent.
+
+        Raises Trouble; the frozen processes still have everything.
+        """
+        end = time.monotonic() + within
+        while self.memory is None or not self.memory.whole.wait(0.05):
+            if time.monotonic() > end:
+                raise Trouble("timed-out", f"memory is still missing at the destination after {within:g} s")
+            if self.memory is None or self.memory.broken.is_set():
+                self._serve_again()
+        return {"drained": True}
+
+    def _serve_again(self) -> None:
+        state = self.folder.state()
+        if not alive(state["pid"]):
             raise Trouble(
                 "lost",
-                f"the link broke before all memory had arrived; the service is lost where it went: {criu_words(log)}",
-                "the source still holds it as it was at the switch: look there first; stop-copy has no such risk",
+                "the source's processes ended before all their memory had arrived",
+                "the service is lost; pre-copy and stop-copy have no such risk",
             )
-        return {"drained": True}
+        if self.memory is not None:
+            words = self._words(self.memory.stream)
+            self.memory.close()
+            if "pager" in words:
+                raise Trouble("lost", f"the destination takes no more memory: {words}")
+            time.sleep(0.5)  # the link is cut, perhaps for long
+        self.memory = self._page_stream()
+        self.memory.know(Cgroup(state["pid"]).pids())
 
     def _send_changed_files(self, timeout: float) -> float:
         began = time.monotonic()
@@ -306,6 +300,7 @@ class Source:
         with tarfile.open(fileobj=packed, mode="w") as archive:
             for path in sorted(self.folder.images.iterdir()):
                 archive.add(path, path.name)
+            self.extras.pack(archive)
             archive.addfile(tarfile.TarInfo("complete"))
         stream = self.images
         assert stream.stdin is not None
@@ -330,21 +325,30 @@ class Source:
 
     def progress(self) -> Dict[str, int]:
         """Bytes of files moved so far, by kind."""
-        rootfs = sum(root.bytes for root in self.roots if root.upper)
-        return {"rootfs": rootfs, "volumes": sum(root.bytes for root in self.roots) - rootfs}
+        rootfs = sum(root.bytes for root in self.roots if root.name == "/")
+        return {"rootfs": rootfs, "volumes": sum(root.bytes for root in self.roots) - rootfs + self.extras.bytes}
 
     def thaw(self) -> Dict[str, bool]:
         """Undo: the service goes on here, where it stopped. May run twice, and in another agent than ``switch``."""
+        with self.lock:
+            self.undone = True
+            if self.memory is not None:
+                self.memory.release()
         state = self.folder.state()
         if "pid" not in state:
             return {"thawed": False}
         with self.lock:
             self.folder.note(abandoned=True, voted=False)
         stop_dump(self.folder, state)
-        if not alive(state["pid"]):
-            raise Trouble("source-gone", "the service's process at the source is gone")
-        Cgroup(state["pid"]).thaw()
-        return {"thawed": True}
+        if alive(state["pid"]):
+            Cgroup(state["pid"]).thaw()
+        elif state.get("frozen") and self.engine.status(state["container"]) != "running":
+            raise Trouble(
+                "source-gone",
+                "the service's process at the source is gone",
+                f"{self.engine.name} start {state['container'][:12]} starts it anew, without its memory",
+            )
+        return {"thawed": bool(state.get("frozen"))}
 
     def undecided(self) -> bool:
         """Whether the service stands still and this end has not voted."""
@@ -359,19 +363,18 @@ class Source:
     def remove(self, within: float) -> Dict[str, bool]:
         """After the commit: the service ends here without running another instruction. May run twice."""
         state = self.folder.state()
-        cgroup: Optional[Cgroup] = Cgroup(state["pid"]) if alive(state["pid"]) else None
-        orders = ["podman", "rm", "--force", "--time", "0", "--ignore", state["container"]]
-        removal = subprocess.Popen(orders, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment())
-        if cgroup is not None:
-            if not cgroup.frozen():
-                raise Trouble("source-runs", "the source runs although it has voted", "look at both ends by hand")
-            wait_for_kill(state["pid"], 5.0)  # podman knows by then that this end is wanted: no restart policy acts
-            for pid in cgroup.pids():
-                os.kill(pid, signal.SIGKILL)  # pending in all of them before the first one can run
+        pid = state["pid"] if alive(state["pid"]) else 0
+        cgroup = Cgroup(pid) if pid else None
+
+        def kill() -> None:
+            assert cgroup is not None
+            for each in cgroup.pids():
+                os.kill(each, signal.SIGKILL)  # pending in all of them before the first one can run
             cgroup.thaw()
-        words = removal.communicate(timeout=within)[1]
-        if removal.returncode:
-            raise Trouble("not-removed", "podman rm: " + words.decode(errors="replace").strip()[-400:])
+
+        if cgroup is not None and not cgroup.frozen():
+            raise Trouble("source-runs", "the source runs although it has voted", "look at both ends by hand")
+        self.engine.remove(state["container"], pid, kill, within)
         return {"removed": True}
 
     def close(self) -> None:
@@ -379,26 +382,17 @@ class Source:
         if hasattr(self, "guard") and self.guard.stdin is not None:
             self.guard.stdin.write(b"done")
             self.guard.stdin.close()
+        if self.memory is not None:
+            self.memory.close()
         for process in [*self.warm, *(getattr(self, name) for name in ("pages", "images") if hasattr(self, name))]:
             process.kill()
             process.wait()
-        if (self.folder.control / "ssh.conf").exists():
-            subprocess.run(
-                [*self._ssh(), "-O", "exit", "umsui"], capture_output=True, env=environment(), timeout=10, check=False
-            )
+        self.uplink.hang_up()
         self.folder.remove()
 
 
-def raise_pipe_limit() -> None:
-    """CRIU keeps lazy pages in pipes as large as they come; without CAP_SYS_RESOURCE the node's limit stops it."""
-    limit = Path("/proc/sys/fs/pipe-max-size")
-    if int(limit.read_text()) < PIPE_LIMIT:
-        limit.write_text(str(PIPE_LIMIT))
-
-
-def shared_maps(pids: List[int], root: sync.Root) -> "set[str]":
-    """The files below ``root`` that processes have mapped shared and writable, relative to it."""
-    inside = "/" if root.upper else root.name
+def shared_maps(pids: List[int], inside: str) -> "set[str]":
+    """The files below ``inside`` that processes have mapped shared and writable, relative to it."""
     found = set()
     for pid in pids:
         try:
@@ -412,56 +406,6 @@ def shared_maps(pids: List[int], root: sync.Root) -> "set[str]":
     return found
 
 
-def descriptors(container: str, pid: int) -> str:
-    """What the service's first three descriptors were when it started, as the runtime noted it (JSON)."""
-    for path in (Path(f"/run/crun/{container}/status"), Path(f"/run/runc/{container}/state.json")):
-        if path.exists():
-            noted = json.loads(path.read_text()).get("external_descriptors")
-            if noted:
-                return noted if isinstance(noted, str) else json.dumps(noted)
-    return json.dumps([os.readlink(f"/proc/{pid}/fd/{number}") for number in range(3)])
-
-
-def criu_words(log: Path) -> str:
-    """The errors in a CRIU log; what they mean is in their own words."""
-    try:
-        lines = log.read_text(errors="replace").splitlines()
-    except FileNotFoundError:
-        return f"no log at {log}"
-    errors = [line.split("Error ", 1)[1] for line in lines if "Error " in line and "RLIMIT_NOFILE" not in line]
-    return "; ".join(errors[:4]) or "(no error in its log)"
-
-
-def wait_for_relay(
-    folder: Folder, process: "subprocess.Popen[bytes]", log: Path, timeout: float = 20.0
-) -> relay.Handle:
-    """Connect to the relay as soon as the runtime has reached it. Raises Trouble when the runtime ends before."""
-    end = time.monotonic() + timeout
-    while time.monotonic() < end:
-        try:
-            return relay.Handle(folder, timeout)
-        except (FileNotFoundError, ConnectionError):  # not there yet, or just ended
-            if process.poll() is not None:
-                raise Trouble("not-armed", log.read_text(errors="replace").strip()[-600:] or "it ended") from None
-            time.sleep(0.005)
-    raise Trouble("not-armed", f"the runtime did not call criu within {timeout:g} s")
-
-
-def wait_for_kill(pid: int, timeout: float) -> None:
-    """Wait until SIGKILL is pending for a (frozen) process."""
-    end = time.monotonic() + timeout
-    while time.monotonic() < end:
-        try:
-            status = Path(f"/proc/{pid}/status").read_text()
-        except FileNotFoundError:
-            return
-        pending = [int(line.split()[1], 16) for line in status.splitlines() if line.startswith(("SigPnd", "ShdPnd"))]
-        if any(mask & (1 << (signal.SIGKILL - 1)) for mask in pending):
-            return
-        time.sleep(0.002)
-    raise Trouble("not-removed", f"podman did not end process {pid} within {timeout:g} s")
-
-
 def stop_dump(folder: Folder, state: Dict[str, Any]) -> None:
     """End a dump that has not begun; wait for one that has (killing CRIU inside a dump would harm the service)."""
     dump = state.get("dump")
@@ -471,8 +415,6 @@ def stop_dump(folder: Folder, state: Dict[str, Any]) -> None:
         handle = relay.Handle(folder, 5.0)
         if handle.state == "armed":
             handle.say("abort")
-        elif state.get("lazy"):
-            end_program(state["pages"], "ssh")  # CRIU gives up serving pages and lets the service go
         handle.close()
     except OSError:
         pass  # no relay (yet, or any more): the runtime ends by itself

@@ -7,15 +7,16 @@ comparing what ``lstat`` says. ``ctime`` cannot be set back by the service, unli
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import stat
 import subprocess
 import time
 from pathlib import Path
-from typing import Dict, Iterable, Iterator, List, Optional, Set, Tuple
+from typing import Any, Dict, Iterable, Iterator, List, Optional, Set, Tuple
 
-from umsui.agent.host import Folder, Trouble, environment
+from umsui.agent.host import Folder, Trouble, environment, write_atomically
 
 Entry = Tuple[int, ...]
 Snapshot = Dict[str, Entry]
@@ -61,14 +62,30 @@ def changed(before: Snapshot, after: Snapshot, scanned: int) -> Set[str]:
     return paths | (before.keys() - after.keys())
 
 
+def write_baseline(root: str, target: Path) -> None:
+    """Note what is below ``root`` before anything changes it, as ``Root`` reads it later."""
+    write_atomically(target, json.dumps({"scanned": time.time_ns(), "entries": scan(root)}))
+
+
 class Root:
     """One tree that goes along: the changes of the root file system, or a volume.
 
-    ``source`` is where its data is read, ``target`` where it is written at the destination. ``upper`` is set for a
-    root file system: the overlay's upper folder, which names what differs from the image.
+    ``source`` is where its data is read, ``target`` where it is written at the destination. For a root file system,
+    what differs from the image is told by ``upper``, the overlay's upper folder, or by ``baseline``, a file with the
+    scan of the image as it was (``write_baseline``).
     """
 
-    def __init__(self, name: str, source: str, target: str, upper: str = "", lower: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        name: str,
+        source: str,
+        target: str,
+        *,
+        upper: str = "",
+        lower: Iterable[str] = (),
+        baseline: str = "",
+        also: Iterable[Dict[str, Any]] = (),
+    ) -> None:
         self.name = name
         self.source = source
         self.target = target
@@ -76,7 +93,12 @@ class Root:
         self.lower = list(lower)
         self.snapshot: Snapshot = {}
         self.scanned = 0
+        if baseline:
+            noted = json.loads(Path(baseline).read_text())
+            self.snapshot = {path: tuple(entry) for path, entry in noted["entries"].items()}
+            self.scanned = noted["scanned"]
         self.bytes = 0
+        self.also = list(also)  # {"pid", "inside"}: further containers that have this tree, and where
         self.always: Set[str] = set()  # files mapped shared and writable: their ctime may lag behind their content
 
     def observe(self) -> Set[str]:

@@ -1,8 +1,10 @@
 """The destination's end of the wire: the only command that a migration's key may run.
 
 sshd starts it for each stream with the wanted program in SSH_ORIGINAL_COMMAND. Streams: ``pages RATE`` (CRIU's page
-server), ``images`` (the checkpoint's small files; the last of them starts the restore), ``image`` (the container
-image), ``rsync`` (files, into the roots of this migration only).
+server), ``memory`` (the page stream, for the pager), ``images`` (the checkpoint's small files; the last of them starts
+the restore), ``image`` (the container image), ``log`` (of the service, as it is before the freeze), ``rsync`` (files,
+into the roots of this migration only).
+Each imports only what it needs (see ``umsui.agent.main``).
 """
 
 from __future__ import annotations
@@ -11,22 +13,19 @@ import contextlib
 import fcntl
 import os
 import shlex
+import shutil
 import socket
 import subprocess
 import sys
-import tarfile
 import threading
 import time
-from pathlib import Path
-from typing import List, NoReturn, Optional
+from typing import List, NoReturn
 
-from umsui.agent import relay
-from umsui.agent.host import Folder, environment
+from umsui.agent.host import Folder, Trouble, environment, private_folder, widen
 
 CHUNK = 1 << 20
-NOTED_EACH = 0.05  # seconds between two notes of how much has arrived
+SWITCH = 120.0  # seconds that the service may stand still
 F_SETPIPE_SZ = 1031  # Linux; the fcntl module names it from Python 3.10 on
-SO_SNDBUFFORCE = 32  # Linux; past the limit that is set for users
 BUFFER = 4 << 20  # bytes that may be under way in a socket: fewer, larger steps cost less
 
 
@@ -47,11 +46,13 @@ def pages(folder: Folder, rate: float) -> int:
 
     ``rate`` limits it, in bytes per second (0: no limit); the source feels it through the connection.
     """
-    criu = relay.real_criu(str(folder.control / "bin"))
+    from umsui.agent import relay
+
+    criu = relay.real_criu()
     work = folder.control / "page-server"
     work.mkdir(mode=0o700, exist_ok=True)
     mine, theirs = socket.socketpair()
-    mine.setsockopt(socket.SOL_SOCKET, SO_SNDBUFFORCE, BUFFER)
+    widen(mine, BUFFER)
     with contextlib.suppress(OSError):  # standard input may be a socket instead
         fcntl.fcntl(0, F_SETPIPE_SZ, CHUNK)
     number = theirs.fileno()
@@ -67,53 +68,15 @@ def pages(folder: Folder, rate: float) -> int:
     return server.wait()
 
 
-def lazy(folder: Folder, rate: float) -> int:
-    """Post-copy: CRIU's lazy-pages daemon, which fetches pages over this connection as the service touches them.
-
-    It reads the checkpoint, so it starts when that has arrived; the restore starts when the daemon listens.
-    """
-    while not (folder.images / "complete").exists():
-        if not folder.exists:
-            fail("this migration is over")
-        time.sleep(0.001)
-    bundle = folder.state()["bundle"]
-    criu = relay.real_criu(str(folder.control / "bin"))
-    mine, theirs = socket.socketpair()
-    number = theirs.fileno()
-    argv = [criu, "lazy-pages", "--images-dir", str(folder.images), "--work-dir", bundle, "-o", "lazy-pages.log", "-v2"]
-    daemon = subprocess.Popen(
-        [*argv, "--page-server", "--ps-socket", str(number)],
-        env=environment(CRIU_CONFIG_FILE="/dev/null"),
-        pass_fds=[number],
-    )
-    folder.note(server=daemon.pid)
-    theirs.close()
-    threading.Thread(target=_pump, args=(0, mine.fileno(), rate, folder.control / "arrived"), daemon=True).start()
-    threading.Thread(target=_ask, args=(mine,), daemon=True).start()
-    code = daemon.wait()
-    (folder.control / "fetched").write_text(str(code))
-    return code
-
-
-def _ask(requests: socket.socket) -> None:
-    while request := requests.recv(CHUNK):
-        os.write(1, request)
-
-
-def _pump(source: int, target: int, rate: float, arrived: Optional[Path] = None) -> None:
-    """Move bytes at ``rate`` per second at most (0: no limit); note in ``arrived`` how many there have been."""
-    due = told = 0.0  # when the next chunk may come: time that nobody used is not saved up
-    moved = 0
+def _pump(source: int, target: int, rate: float) -> None:
+    """Move bytes at ``rate`` per second at most (0: no limit)."""
+    due = 0.0  # when the next chunk may come: time that nobody used is not saved up
     while chunk := os.read(source, CHUNK):
         view = memoryview(chunk)
         while view:
             view = view[os.write(target, view) :]
-        moved += len(chunk)
-        now = time.monotonic()
-        if arrived is not None and now - told > NOTED_EACH:
-            told = now
-            arrived.write_text(str(moved))
         if rate:
+            now = time.monotonic()
             due = max(due, now) + len(chunk) / rate
             time.sleep(due - now)
     socket.socket(fileno=target).shutdown(socket.SHUT_WR)  # the other side sees the end
@@ -121,6 +84,10 @@ def _pump(source: int, target: int, rate: float, arrived: Optional[Path] = None)
 
 def images(folder: Folder) -> int:
     """Take the checkpoint's files; when all are here, let the waiting restore begin."""
+    import tarfile
+
+    from umsui.agent import extras, pager, relay
+
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     with tarfile.open(fileobj=sys.stdin.buffer, mode="r|") as archive:
@@ -129,13 +96,17 @@ def images(folder: Folder) -> int:
                 fail(f"{member.name!r} is no checkpoint file")
             source = archive.extractfile(member)
             assert source is not None
+            if extras.put(folder, member, source):
+                continue
             target = folder.images / member.name
             with open(target, "wb") as file:
                 file.write(source.read())
     if not (folder.images / "complete").exists():
         fail("the checkpoint ended early")
     if folder.state().get("lazy"):
-        wait_for_socket(os.path.join(folder.state()["bundle"], "lazy-pages.socket"), 5.0)
+        ready = pager.wait_until_ready(folder, SWITCH)
+        if not ready:
+            fail("the pager could not get ready: " + (folder.control / "pager.log").read_text()[-400:])
     handle = relay.Handle(folder, 5.0)
     handle.say("start")
     handle.wait("started", timeout=5.0)
@@ -144,13 +115,16 @@ def images(folder: Folder) -> int:
     return 0
 
 
-def wait_for_socket(path: str, timeout: float) -> None:
-    """Until there is one at ``path``."""
-    end = time.monotonic() + timeout
-    while not os.path.exists(path):
-        if time.monotonic() > end:
-            fail(f"CRIU's lazy-pages daemon did not start within {timeout:g} s")
-        time.sleep(0.0005)
+def image(folder: Folder) -> int:
+    """Take a container image that comes without the layers that are here."""
+    from umsui.agent import engines
+
+    work = private_folder(folder.spool)
+    try:
+        engines.of(folder).take(sys.stdin.buffer, work)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return 0
 
 
 def rsync(folder: Folder, words: List[str]) -> NoReturn:
@@ -176,18 +150,37 @@ def may_receive(words: List[str], roots: List[str]) -> bool:
 
 def main(migration: str) -> int:
     """Run what the source asks for, if it may."""
+    try:
+        return run(migration)
+    except Trouble as trouble:
+        fail(trouble.message)
+
+
+def run(migration: str) -> int:
+    """One stream; its words are checked first. Raises Trouble."""
     folder = Folder(migration, "destination")
     words = shlex.split(os.environ.get("SSH_ORIGINAL_COMMAND", ""))
     if not folder.exists:
         fail("this migration is over")
     if words[:1] == ["pages"] and len(words) == 2:
         return pages(folder, float(words[1]))
-    if words[:1] == ["lazy"] and len(words) == 2:
-        return lazy(folder, float(words[1]))
+    if words == ["memory"]:
+        from umsui.agent import pager
+
+        return pager.hand_over_stream(folder)
     if words == ["images"]:
         return images(folder)
     if words == ["image"]:
-        os.execvpe("podman", ["podman", "load", "-q"], environment())  # noqa: S606
-    elif words[:1] == ["rsync"]:
+        return image(folder)
+    if words == ["log"]:
+        from umsui.agent import extras
+
+        extras.append(folder, sys.stdin.buffer)
+        return 0
+    if words[:1] == ["inside"]:
+        from umsui.agent import inside
+
+        inside.serve(folder, words[1:])
+    if words[:1] == ["rsync"]:
         rsync(folder, words)
     fail(f"{words[:1]} is not a stream")

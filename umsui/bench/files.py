@@ -18,6 +18,7 @@ from umsui.errors import BadInput
 TITLES = {
     "compare": "umsui against podman container checkpoint + copy + restore",
     "overhead": "Migration overhead by memory size (the paper's Figure 4)",
+    "dynamic": "Migration overhead of memory that grows meanwhile (the paper's Figure 5)",
     "processes": "Migration overhead by number of processes (the paper's Figure 6)",
 }
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Protocol
+from typing import Any, Protocol
 
-from umsui.bench.service import NAME, PORT
+from umsui.bench import service
+from umsui.bench.service import NAME, PORT, Load
 from umsui.bench.watcher import Watcher
 from umsui.coordinator.client import Client
 from umsui.coordinator.prober import Address
@@ -50,6 +51,9 @@ class Mover(Protocol):
     approach: str
     strategy: str
 
+    def start(self, load: Load) -> dict[str, Any]:
+        """Run the service at the source, as this way of moving needs it; its first answer."""
+
     def move(self) -> Measured:
         """Move the service that runs at the source."""
 
@@ -62,9 +66,16 @@ class Ours:
     def __init__(self, client: Client, source: Host, destination: Host, approach: Approach, strategy: Strategy) -> None:
         self.approach, self.strategy = approach.value, strategy.value
         self._client, self._ends = client, (source, destination)
+        self._source, self._as = source, approach
         self._request = MigrationRequest(
             f"{source.cluster}/{NAME}", destination.cluster, destination.name, approach=approach, strategy=strategy
         )
+
+    def start(self, load: Load) -> dict[str, Any]:
+        """Plainly, nested, or with umsui inside."""
+        if self._as is Approach.ORCHESTRATOR:
+            return service.start(self._source, load)
+        return service.deploy(self._client, self._source, load, self._as)
 
     def move(self) -> Measured:
         """Raises UmsuiError for what the coordinator does not even start."""
@@ -126,6 +137,10 @@ class PodmansOwn:
         lab = self._source.lab
         for path, text in ((KEY, lab.identity.read_text()), (KNOWN, lab.known_hosts.read_text())):
             hosts.run_in(self._source, ["sh", "-c", f"umask 077; cat >{path}"], stdin=text)
+
+    def start(self, load: Load) -> dict[str, Any]:
+        """Plainly."""
+        return service.start(self._source, load)
 
     def move(self) -> Measured:
         """Each command as soon as the one before has ended."""

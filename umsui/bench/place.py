@@ -101,17 +101,21 @@ class Place:
         script = "podman --version; criu --version | head -1; crun --version | head -1; ssh -V 2>&1"
         words = hosts.run_in(self.host("azure-1"), ["sh", "-c", script]).splitlines()
         names = ("podman", "criu", "crun", "ssh")
-        return {
-            "date": datetime.now(UTC).isoformat(timespec="seconds"),
-            "cpu": _field(Path("/proc/cpuinfo"), "model name"),
-            "cores": len(os.sched_getaffinity(0)),
-            "memory_bytes": int(_field(Path("/proc/meminfo"), "MemTotal").split()[0]) * 1024,
-            "kernel": platform.release(),
-            "load": round(os.getloadavg()[0], 2),
-            "python": platform.python_version(),
-            "umsui": __version__,
-            **dict(zip(names, (word.strip() for word in words), strict=False)),
-        }
+        return {**machine(), **dict(zip(names, (word.strip() for word in words), strict=False))}
+
+
+def machine() -> dict[str, Any]:
+    """What a benchmark ran on."""
+    return {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "cpu": _field(Path("/proc/cpuinfo"), "model name"),
+        "cores": len(os.sched_getaffinity(0)),
+        "memory_bytes": int(_field(Path("/proc/meminfo"), "MemTotal").split()[0]) * 1024,
+        "kernel": platform.release(),
+        "load": round(os.getloadavg()[0], 2),
+        "python": platform.python_version(),
+        "umsui": __version__,
+    }
 
 
 def _quiet(line: str) -> None:

@@ -34,6 +34,7 @@ class Row:
     transfer: float | None = None
     restoration: float | None = None
     wire_bytes: int | None = None
+    grow_mib_s: int = 0
     intact: bool = False
 
 

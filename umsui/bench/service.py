@@ -1,4 +1,4 @@
-"""The service that is moved: memhog, started for one run; and whether all of it has arrived."""
+"""The service that is moved: memhog, started for one run and one approach; and whether all of it has arrived."""
 
 from __future__ import annotations
 
@@ -6,12 +6,19 @@ import contextlib
 import http.client
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from umsui import adapters
+from umsui.adapters import Completed
+from umsui.coordinator.client import Client
+from umsui.images import outer
+from umsui.inside import build as inside
 from umsui.lab import LabError
 from umsui.lab import host as hosts
 from umsui.lab.topology import Host
+from umsui.model import Approach, Deployment, Port, Specification
 
 NAME = "memhog"
 IMAGE = "localhost/umsui/memhog:1"
@@ -23,16 +30,20 @@ CHECKSUM = 60.0  # seconds that a checksum may take
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """How large the service is: MiB in all, processes in all (one has children), MiB/s that it rewrites."""
+    """How large the service is: MiB in all, processes in all (one has children), MiB/s that it rewrites and grows by.
+
+    One that grows starts with nothing, and has all its MiB when it has grown for long enough.
+    """
 
     mib: int
     processes: int = 1
     dirty: int = 0
+    grow: int = 0
 
     @property
     def arguments(self) -> tuple[str, ...]:
         """What memhog is told."""
-        return (f"MIB={self.mib}", f"CHILDREN={self.processes - 1}", f"DIRTY={self.dirty}")
+        return (f"MIB={self.mib}", f"CHILDREN={self.processes - 1}", f"DIRTY={self.dirty}", f"GROW={self.grow}")
 
 
 def ask(host: Host, target: str = "/", timeout: float = 2.0) -> dict[str, Any]:
@@ -47,9 +58,41 @@ def ask(host: Host, target: str = "/", timeout: float = 2.0) -> dict[str, Any]:
 
 
 def start(host: Host, load: Load) -> dict[str, Any]:
-    """Run it at ``host``; returns its first answer, which comes when its memory is full. Raises LabError."""
+    """Run it plainly at ``host``; returns its first answer, which comes when its memory is full. Raises LabError."""
     run = ["podman", "run", "-d", "--name", NAME, "--pull", "never", "-p", f"{PORT}:{PORT}", IMAGE, *load.arguments]
     hosts.run_in(host, run)
+    return _first_answer(host)
+
+
+def deploy(client: Client, host: Host, load: Load, approach: Approach) -> dict[str, Any]:
+    """Run it at ``host`` as ``approach`` wants it; its first answer. Raises UmsuiError, LabError."""
+    image = _with_umsui_inside(host) if approach is Approach.SERVICE else IMAGE
+    archive = str(outer.build(lambda _: None)) if approach is Approach.CONTAINER else ""
+    spec = Specification(NAME, image, command=load.arguments, ports=(Port(PORT, PORT),))
+    client.deploy(Deployment(spec, host.cluster, host.name, approach, archive))
+    return _first_answer(host)
+
+
+def _with_umsui_inside(host: Host) -> str:
+    """The image for service-level, made where it is missing."""
+    tag = inside.default_tag(IMAGE)
+    lab = host.lab
+    ssh = adapters.load("transports", "ssh")
+    transport = ssh(f"root@{host.address}", identity=lab.identity, known_hosts=lab.known_hosts)
+
+    def run(argv: Sequence[str], stdin: bytes) -> Completed:
+        done: Completed = transport.run(argv, stdin=stdin, timeout=inside.PATIENCE)
+        return done
+
+    try:
+        if run(["podman", "image", "exists", tag], b"").status:
+            inside.build(run, "podman", IMAGE, tag)
+    finally:
+        transport.close()
+    return tag
+
+
+def _first_answer(host: Host) -> dict[str, Any]:
     until = time.monotonic() + READY
     while time.monotonic() < until:
         with contextlib.suppress(OSError, ValueError, http.client.HTTPException):

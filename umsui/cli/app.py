@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import importlib
 import os
 import sys
-import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -33,19 +31,26 @@ class Entry:
 SECTIONS: dict[str, dict[str, Entry]] = {
     "What is there": {
         "clusters": Entry("inventory", "clusters", "All clusters, with their state and the age of what is shown."),
-        "nodes": Entry("inventory", "nodes", "The machines of the clusters."),
+        "nodes": Entry("machines", "nodes", "The machines of the clusters; start and stop those of a cloud."),
         "services": Entry("inventory", "services", "The services that run on them."),
+        "kubeconfig": Entry("machines", "kubeconfig", "Credentials for a managed Kubernetes cluster."),
         "doctor": Entry("doctor", "doctor", "What a node lacks, with the command that mends it."),
     },
     "Move a service": {
         "plan": Entry("plan", "plan", "What a migration would do and cost. Changes nothing."),
         "migrate": Entry("migrate", "migrate", "Move a running service to another cluster, and watch it arrive."),
+        "deploy": Entry("deploy", "deploy", "Start a service so that it can be migrated later."),
         "watch": Entry("migrations", "watch", "Follow a running migration."),
+        "replay": Entry("replay", "replay", "Play the recording of a migration."),
         "cancel": Entry("migrations", "cancel", "Call a migration off before it commits."),
+        "resolve": Entry("migrations", "resolve", "Take up again a migration whose outcome is unknown."),
         "migrations": Entry("migrations", "migrations", "Past and running migrations, or all of one."),
     },
     "Machinery": {
+        "init": Entry("init", "init", "A first config, from what is on this machine already."),
+        "serve": Entry("serve", "serve", "The console in a browser on this machine."),
         "lab": Entry("lab", "lab", "Real hosts on this machine: three clusters to try it on."),
+        "image": Entry("image", "image", "Make the images that approaches need."),
         "bench": Entry("bench", "bench", "Measure downtime and overhead; ours beside podman's own way."),
         "coordinator": Entry("coordinator", "coordinator", "The process that runs migrations."),
         "info": Entry("info", "info", "Versions and every path used."),
@@ -74,6 +79,8 @@ class Lazy(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command; suggest close names for one that is unknown."""
         if args and not args[0].startswith("-") and args[0] not in COMMANDS:
+            import difflib  # noqa: PLC0415  (only mistakes pay for it)
+
             close = difflib.get_close_matches(args[0], COMMANDS, n=1)
             fix = f"did you mean `umsui {close[0]}`?" if close else "`umsui --help` lists the commands"
             raise BadInput(f"there is no command {args[0]}", fix)
@@ -89,8 +96,10 @@ class Lazy(click.Group):
 
 @click.group(cls=Lazy, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--version", is_flag=True, help="Print the version.")
+@click.option("--theme", metavar="NAME", help="The console's theme, for this time.")
+@click.option("--no-mouse", is_flag=True, help="The console leaves the mouse to the terminal.")
 @click.pass_context
-def root(ctx: click.Context, version: bool) -> Exit | None:
+def root(ctx: click.Context, version: bool, theme: str | None, no_mouse: bool) -> Exit | None:
     """Move running containers between clouds, clusters and machines, with their memory intact.
 
     Without a command it opens the console (on a terminal), else it prints the clusters.
@@ -108,18 +117,19 @@ def root(ctx: click.Context, version: bool) -> Exit | None:
         return None
     if ctx.invoked_subcommand is not None:
         return None
-    return _start(ctx)
+    return _start(ctx, theme, mouse=not no_mouse)
 
 
-def _start(ctx: click.Context) -> Exit | None:
+def _start(ctx: click.Context, theme: str | None, *, mouse: bool) -> Exit | None:
+    """The console; it starts the coordinator itself, once there is something to see."""
     from umsui import console  # noqa: PLC0415
-    from umsui.cli import inventory, session  # noqa: PLC0415
 
     if not (output.interactive() and sys.stdout.isatty() and console.usable_terminal()):
+        from umsui.cli import inventory  # noqa: PLC0415
+
         ctx.invoke(inventory.clusters, as_json=False, refresh=False)
         return None
-    session.ensure()
-    code = console.run()
+    code = console.run(theme=theme, mouse=mouse)
     return Exit(code) if code else None
 
 
@@ -163,6 +173,8 @@ def _invoke(arguments: list[str], as_json: bool) -> int:
         raise
     except Exception as error:
         if os.environ.get("UMSUI_DEBUG"):
+            import traceback  # noqa: PLC0415
+
             traceback.print_exc()
         fix = "run it again with UMSUI_DEBUG=1 and report what it prints; `umsui migrations` tells what is running"
         output.error(

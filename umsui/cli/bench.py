@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from umsui import locations
+from umsui.benchmarks import Recorder
 from umsui.cli import output
 from umsui.model import Exit
 
@@ -49,7 +52,7 @@ def _common(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in (
         click.option("--json", "as_json", is_flag=True, help="One JSON document, a row a run."),
         click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Write CSV, JSON and SVG there."),
-        click.option("--lab-instance", type=click.IntRange(0, 9), default=None, help="The lab to make for it.  [4]"),
+        click.option("--lab-instance", type=click.IntRange(0, 31), default=None, help="The lab to make for it.  [4]"),
         click.option("--rate", default="1gbit", show_default=True, help="Of the links: 100mbit, 1gbit; or none."),
         click.option("--runs", type=click.IntRange(1, 1000), default=5, show_default=True, help="Of each size."),
     ):
@@ -109,6 +112,20 @@ def overhead(sizes: list[int], dirty: int, **options: Any) -> Exit:
 
 
 @bench.command()
+@_sizes("64,256,1024")
+@click.option(
+    "--grow", type=click.IntRange(1, 10000), default=20, show_default=True, help="MiB/s that are added up to a size."
+)
+@_common
+def dynamic(sizes: list[int], grow: int, **options: Any) -> Exit:
+    """What a migration costs while the service's memory grows (the paper's Figure 5)."""
+    from umsui.bench import dynamic as figure  # noqa: PLC0415
+    from umsui.bench.service import Load  # noqa: PLC0415
+
+    return _run("dynamic", figure, [Load(size, grow=grow) for size in sizes], **options)
+
+
+@bench.command()
 @click.option(
     "--processes", "counts", type=Numbers(1, 500), default="1-8,32", show_default=True, help="Of the service, in all."
 )
@@ -119,6 +136,46 @@ def processes(counts: list[int], **options: Any) -> Exit:
     from umsui.bench.service import Load  # noqa: PLC0415
 
     return _run("processes", figure, [Load(0, processes=count) for count in counts], **options)
+
+
+@bench.command()
+@click.option("--machines", type=click.IntRange(1, 100_000), default=10_000, show_default=True, help="In each cloud.")
+@click.option("--runs", type=click.IntRange(1, 100), default=3, show_default=True, help="Of each tool.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document, a row a run.")
+def inventory(machines: int, runs: int, as_json: bool) -> Exit:
+    """Listing a large fleet in Azure and Google Cloud, beside their bare SDKs, in turn, in one run.
+
+    Against the local clouds of the repository's tests. Fails when it takes more than 1.3 times the SDK's time, more
+    than 2 KiB a machine, more than 1 s from the first page to the board, or when a list without news is published.
+    """
+    from umsui.bench import inventory as figure  # noqa: PLC0415
+    from umsui.bench.place import machine  # noqa: PLC0415
+
+    rows = list(figure.inventory(machines, runs, output.say))
+    found = figure.verdicts(rows)
+    if as_json:
+        output.document({"machine": machine(), "rate": "none", "rows": figure.plain(rows)})
+    else:
+        heads = ("PROVIDER", "MACHINES", "UMSUI s", "SDK s", "RATIO", "FIRST s", "BYTES/MACHINE", "NO-NEWS EVENTS")
+        table = [
+            (
+                each.provider,
+                str(machines),
+                f"{each.ours:.2f}",
+                f"{each.theirs:.2f}",
+                f"{each.ratio:.2f}",
+                f"{each.first:.2f}",
+                f"{each.memory:.0f}",
+                str(each.events),
+            )
+            for each in found
+        ]
+        click.echo(output.table(heads, table, right=range(1, 8)))
+        click.echo("medians · FIRST: from the first page to the board")
+    broken = [words for each in found for words in each.broken]
+    for words in broken:
+        output.say(words)
+    return Exit.ROLLED_BACK if broken else Exit.DONE
 
 
 def _terminated(number: int, frame: Any) -> None:  # noqa: ARG001
@@ -141,8 +198,14 @@ def _run(
 
     signal.signal(signal.SIGTERM, _terminated)
     instance = bench_.DEFAULT_INSTANCE if lab_instance is None else lab_instance
+    folder = locations.ensure(locations.benchmarks_dir())  # before the benchmark's own folders are in force
     with bench_.Place(instance, rate, output.say) as place:
-        rows = list(figure(place, bench_.Wanted(loads, runs), output.say))
+        wanted = bench_.Wanted(loads, runs)
+        with Recorder(folder, name, rate, runs * len(loads), place.machine) as recorder:
+            rows = []
+            for row in figure(place, wanted, output.say):
+                rows.append(row)
+                recorder.row(asdict(row))
         document = bench_.Document(name, place.machine, rate, rows, place.coordinator())
     written = bench_.write(document, out) if out is not None else []
     for path in written:

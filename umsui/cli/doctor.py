@@ -32,7 +32,7 @@ def doctor(node: str | None, as_json: bool, everything: bool) -> Exit:
     Exit code 3 when something found would block a migration.
     """
     api = session.connect()
-    wanted = node_key(session.settled(api), node) if node else None
+    wanted = node_key(session.settled(api, whole=True), node) if node else None
     findings = api.doctor(wanted)
     if as_json:
         output.document([finding_document(finding) for finding in findings])

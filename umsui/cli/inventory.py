@@ -1,13 +1,15 @@
-"""``umsui clusters``, ``nodes`` and ``services``: the board, in lines."""
+"""``umsui clusters`` and ``services``: the board, in lines."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import click
 
-from umsui.cli import output, session
+from umsui.cli import export, output, session
+from umsui.cli.export import FORMS
 from umsui.decision.resolve import find_cluster
 from umsui.documents import plain
 from umsui.model import Cluster
@@ -15,15 +17,21 @@ from umsui.model import Cluster
 Command = Callable[..., Any]
 
 
-def _options(command: Command) -> Command:
+def options(command: Command) -> Command:
+    """What all lists can be told."""
     command = click.option("--refresh", is_flag=True, help="Ask every node now, instead of showing what is known.")(
         command
     )
     return click.option("--json", "as_json", is_flag=True, help="One JSON document.")(command)
 
 
-def _some(clusters: Sequence[Cluster], wanted: str | None) -> list[Cluster]:
+def some(clusters: Sequence[Cluster], wanted: str | None) -> list[Cluster]:
+    """The one that is wanted, or all. Raises BadInput."""
     return [find_cluster(clusters, wanted)] if wanted else list(clusters)
+
+
+def _until(cluster: Cluster) -> str:
+    return f" until {output.moment(cluster.until)[-8:]}" if cluster.until else ""
 
 
 def _complaints(clusters: Sequence[Cluster]) -> None:
@@ -35,21 +43,27 @@ def _complaints(clusters: Sequence[Cluster]) -> None:
 
 
 @click.command()
-@_options
-def clusters(as_json: bool, refresh: bool) -> None:
+@options
+@click.option("--export", "form", type=click.Choice(FORMS), help="The board as picture, table or document.")
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write the export there, not to stdout.")
+def clusters(as_json: bool, refresh: bool, form: str | None = None, out: Path | None = None) -> None:
     """All clusters, with their state and the age of what is shown.
 
     \b
     Examples:
       umsui clusters
+      umsui clusters --export svg --out board.svg
       umsui clusters --json | jq -r '.[] | select(.state != "live") | .name'
     """
-    found = session.settled(session.connect(), refresh=refresh)
+    if form is not None:
+        export.write(export.board(session.connect(), form), out)
+        return
+    found = session.settled(session.connect(), refresh=refresh, whole=as_json)
     if as_json:
         output.document(plain(found))
         return
     if not found:
-        output.say("no clusters yet. Try `umsui lab up`, or name yours in the config file that `umsui info` prints")
+        output.say("no clusters yet. `umsui lab up` makes some to try it on, `umsui init` finds yours")
         return
     rows = [
         (
@@ -57,9 +71,9 @@ def clusters(as_json: bool, refresh: bool) -> None:
             cluster.provider + (" (simulated)" if cluster.simulated else ""),
             cluster.orchestrator,
             cluster.authority.value + (", protected" if cluster.protected else ""),
-            output.state(cluster.state),
+            output.state(cluster.state) + _until(cluster),
             output.age(cluster.age),
-            str(len(cluster.nodes)),
+            str(len(cluster.nodes) + cluster.more),
             str(len(cluster.services)),
         )
         for cluster in found
@@ -71,43 +85,7 @@ def clusters(as_json: bool, refresh: bool) -> None:
 
 @click.command()
 @click.option("--cluster", help="Only those of this cluster.")
-@_options
-def nodes(cluster: str | None, as_json: bool, refresh: bool) -> None:
-    """The machines of the clusters, with what is free on them.
-
-    \b
-    Examples:
-      umsui nodes
-      umsui nodes --cluster azure-lab --json
-    """
-    found = _some(session.settled(session.connect(), refresh=refresh), cluster)
-    machines = [node for each in found for node in each.nodes]
-    if as_json:
-        output.document(plain(machines))
-        return
-    rows = [
-        (
-            f"{node.cluster}/{node.name}",
-            output.state(node.state),
-            output.age(node.age),
-            str(node.cores or "-"),
-            output.size(node.memory or None),
-            output.size(node.memory_free or None),
-            f"{node.load:.2f}",
-            ", ".join(f"{name} {version}" for name, version in node.software.items()),
-        )
-        for node in machines
-    ]
-    heads = ("NODE", "STATE", "SEEN", "CORES", "MEMORY", "FREE", "LOAD", "SOFTWARE")
-    click.echo(output.table(heads, rows, right=(3, 4, 5, 6)))
-    for node in machines:
-        if node.error:
-            output.say(f"{node.cluster}/{node.name}: {node.error}")
-
-
-@click.command()
-@click.option("--cluster", help="Only those of this cluster.")
-@_options
+@options
 def services(cluster: str | None, as_json: bool, refresh: bool) -> None:
     """The services that run there, and whether they can move.
 
@@ -117,7 +95,7 @@ def services(cluster: str | None, as_json: bool, refresh: bool) -> None:
       umsui services --cluster gcp-lab
       umsui services --json | jq -r '.[] | "\\(.cluster)/\\(.name) \\(.memory)"'
     """
-    found = _some(session.settled(session.connect(), refresh=refresh), cluster)
+    found = some(session.settled(session.connect(), refresh=refresh), cluster)
     running = [service for each in found for service in each.services]
     if as_json:
         output.document(plain(running))

@@ -15,13 +15,15 @@ from umsui.documents import plain
 from umsui.errors import UmsuiError
 
 SHUTDOWN_TIME = 5.0
+CHOICE = click.Choice(["podman", "docker", "engines", "kubernetes", "mixed"])
 
 
 @click.group()
 def lab() -> None:
     """Real hosts on this machine: three clusters, `azure-lab`, `gcp-lab` and `onprem-lab`, with services running.
 
-    Each host has its own namespaces, files, SSH server and podman. Needs root on Linux.
+    Each host has its own namespaces, files, SSH server and podman or docker. Two more hosts can be Kubernetes clusters,
+    `aks-lab` and `gke-lab`: an API server of 2021, compiled when they are first wanted. Needs root on Linux.
 
     \b
     Examples:
@@ -36,17 +38,22 @@ def lab() -> None:
 @click.option("--rate", metavar="RATE", help="Limit the links: 100mbit, 1gbit; without it they are unlimited.")
 @click.option(
     "--orchestrator",
-    type=click.Choice(["podman", "docker", "kubernetes", "mixed"]),
+    type=CHOICE,
     default="podman",
     show_default=True,
-    help="What runs on the hosts.",
+    help="What runs on the hosts; engines: podman and docker, mixed: Kubernetes clusters beside them.",
 )
-def up(rate: str | None, orchestrator: str) -> None:
-    """Bring the lab up; what is there already stays. The first time takes some minutes."""
+@click.option("--inside", is_flag=True, help="Also run memhog-service, with umsui inside: it moves at service-level.")
+def up(rate: str | None, orchestrator: str, inside: bool) -> None:
+    """Bring the lab up; what is there already stays. The first time takes some minutes, Kubernetes some more."""
     from umsui import lab as hosts  # noqa: PLC0415
 
     began = time.monotonic()
     hosts.up(rate, orchestrator, output.say)
+    if inside:
+        from umsui.cli import image_service  # noqa: PLC0415
+
+        output.say(f"{image_service.run_sample(locations.lab_config())}: memhog-service runs, with umsui inside")
     output.say(f"the lab is up after {time.monotonic() - began:.1f} s; `umsui services` lists what runs")
     _warn_of_another_config()
 
@@ -107,6 +114,8 @@ def status(as_json: bool) -> None:
     ]
     click.echo(output.table(("NODE", "ADDRESS", "STATE", "SERVICES"), rows))
     click.echo(f"\nlinks   {found.rate or 'unlimited'}\nconfig  {found.config or '-'}")
+    if found.kubernetes:
+        click.echo(f"note    {found.kubernetes}")
 
 
 def _plain(found: Any) -> Any:
@@ -124,11 +133,12 @@ def shape(rate: str) -> None:
 
 
 @lab.command()
-def prepare() -> None:
-    """Make what is slow and kept: the hosts' root file system and images. Idempotent."""
+@click.option("--orchestrator", type=CHOICE, default="engines", show_default=True, help="As for `umsui lab up`.")
+def prepare(orchestrator: str) -> None:
+    """Make what is slow and kept: the hosts' root file system, images, and Kubernetes where wanted. Idempotent."""
     from umsui import lab as hosts  # noqa: PLC0415
 
-    hosts.prepare(output.say)
+    hosts.prepare(output.say, orchestrator)
 
 
 @lab.command()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import click
 
-from umsui.cli import output, session
+from umsui.cli import machines, output, session
 from umsui.cli.follow import exit_of, follow
 from umsui.cli.plan import describe
 from umsui.cli.progress import reporter
@@ -23,9 +24,10 @@ from umsui.model import Exit, Migration, MigrationRequest, Outcome
 @request_options
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 @click.option("--confirm", metavar="NAME", default="", help="The service's name; protected clusters ask for it.")
+@click.option("--start", "start_first", is_flag=True, help="Start the destination's machine first, if it is off.")
 @click.option("--detach", is_flag=True, help="Print the id at once and let it run.")
 @click.option("--json", "as_json", is_flag=True, help="End with one JSON document.")
-def migrate(yes: bool, confirm: str, detach: bool, as_json: bool, **values: Any) -> Exit:
+def migrate(yes: bool, confirm: str, start_first: bool, detach: bool, as_json: bool, **values: Any) -> Exit:
     """Move SERVICE, running, to another cluster, and watch it arrive with its memory.
 
     SERVICE is CLUSTER/NAME, or NAME where it is unique. On a terminal the plan is shown and confirmed first. Ctrl+C
@@ -36,6 +38,7 @@ def migrate(yes: bool, confirm: str, detach: bool, as_json: bool, **values: Any)
       umsui migrate azure-lab/memhog --to gcp-lab
       umsui migrate memhog --to azure-lab --node n2 --yes
       umsui migrate memhog --to gcp-lab --max-downtime 500ms --bandwidth 400mbit
+      umsui migrate memhog --to gcp-prod --start
       umsui migrate memhog --to gcp-lab --json | jq .downtime
       id=$(umsui migrate memhog --to gcp-lab --detach); umsui watch $id
 
@@ -46,6 +49,9 @@ def migrate(yes: bool, confirm: str, detach: bool, as_json: bool, **values: Any)
     api, request = session.connect(), request_of(values)
     clusters = session.settled(api)
     service = find_service(clusters, request.service)
+    if start_first and (first := api.plan(request).start_first) is not None:
+        machines.wake(api, first)
+        request = replace(request, node=first.place.node)
     if output.interactive() and not yes:
         _ask(api, request)
     guarded = any(cluster.protected for cluster in clusters if cluster.name in (service.cluster, request.to))

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
 
-from umsui.cli import output, session
+from umsui.cli import export, output, session
+from umsui.cli.export import FORMS
 from umsui.cli.follow import Feed, exit_of, follow
 from umsui.cli.migrate import conclude, summary
 from umsui.cli.progress import reporter
 from umsui.cli.session import Api
-from umsui.cli.trace import spans, trace_document, trace_table
+from umsui.cli.trace import trace_table
 from umsui.documents import plain, result_document
 from umsui.model import Event, Exit, Migration
+from umsui.traces import spans, trace_document
 
 
 @click.command()
 @click.argument("migration_id", metavar="[ID]", required=False)
 @click.option("--trace", is_flag=True, help="Each step with its start and duration, and when the service stood still.")
+@click.option("--export", "form", type=click.Choice(FORMS), help="For whatever comes after umsui.")
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write the export there, not to stdout.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
-def migrations(migration_id: str | None, trace: bool, as_json: bool) -> None:
+def migrations(migration_id: str | None, trace: bool, form: str | None, out: Path | None, as_json: bool) -> None:
     """Past and running migrations, newest first; or all that is known of one.
 
     ID may be shortened while it stays unique; `last` is the newest one.
@@ -29,9 +34,13 @@ def migrations(migration_id: str | None, trace: bool, as_json: bool) -> None:
     Examples:
       umsui migrations
       umsui migrations last --trace
+      umsui migrations last --export svg --out moved.svg
       umsui migrations --json | jq '[.[] | select(.outcome == "committed") | .downtime] | add / length'
     """
     api = session.connect()
+    if form is not None:
+        export.write(export.migrations(api, migration_id, form), out)
+        return
     if migration_id is None:
         if trace:
             raise click.UsageError("--trace needs the ID of a migration", click.get_current_context())
@@ -135,3 +144,26 @@ def cancel(migration_id: str) -> None:
     wanted = session.full_id(api, migration_id)
     api.cancel(wanted)
     output.say(f"{wanted} is being called off; `umsui watch {wanted}` follows it")
+
+
+@click.command()
+@click.argument("migration_id", metavar="ID")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document: the migration as it has ended now.")
+def resolve(migration_id: str, as_json: bool) -> Exit:
+    """Take up again a migration whose outcome is unknown (exit code 5), when its cause is mended.
+
+    Both ends are looked at; it is finished or undone by what had been decided. Where the nodes know nothing of it any
+    more, what runs where tells how it ended.
+
+    \b
+    Examples:
+      umsui resolve last
+
+    The exit code is that of the migration, as with `umsui migrate`.
+    """
+    api = session.connect()
+    wanted = session.full_id(api, migration_id)
+    api.resolve(wanted)
+    with reporter() as shown:
+        ended = follow(api, wanted, shown.event, cancel_on_interrupt=False)
+    return conclude(ended, as_json=as_json)

@@ -6,7 +6,18 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 from umsui.errors import BadInput
-from umsui.model import Cluster, ClusterState, Event, Finding, Migration, MigrationRequest, Plan
+from umsui.model import (
+    Cluster,
+    ClusterState,
+    Deployment,
+    Event,
+    Finding,
+    Migration,
+    MigrationRequest,
+    Operation,
+    Place,
+    Plan,
+)
 
 
 class Api(Protocol):
@@ -18,10 +29,10 @@ class Api(Protocol):
     def info(self) -> dict[str, Any]:
         """Version, pid, paths."""
 
-    def board(self) -> Sequence[Cluster]:
-        """What is known now."""
+    def board(self, *, whole: bool = True) -> Sequence[Cluster]:
+        """What is known now; unless ``whole``, of large fleets only the machines that are asked themselves."""
 
-    def refresh(self) -> Sequence[Cluster]:
+    def refresh(self, *, whole: bool = True) -> Sequence[Cluster]:
         """Ask every node now."""
 
     def plan(self, request: MigrationRequest) -> Plan:
@@ -29,6 +40,9 @@ class Api(Protocol):
 
     def migrate(self, request: MigrationRequest, confirm: str = "") -> Migration:
         """Start it."""
+
+    def deploy(self, deployment: Deployment) -> Place:
+        """Start a service; where it is now."""
 
     def migrations(self) -> Sequence[Migration]:
         """All, newest first."""
@@ -41,6 +55,24 @@ class Api(Protocol):
 
     def cancel(self, migration_id: str) -> Migration:
         """Call it off. Raises UmsuiError with code ``too-late`` after commit."""
+
+    def resolve(self, migration_id: str) -> Migration:
+        """Take up again what ended as unknown. Raises BadInput when its outcome is known."""
+
+    def switch(self, node: str, action: str, *, force: bool = False) -> Operation:
+        """Begin to start or stop the machine of ``cluster/node``."""
+
+    def operations(self) -> Sequence[Operation]:
+        """Machines being started and stopped, and the last that were; newest first."""
+
+    def operation(self, operation_id: str) -> Operation:
+        """One of them."""
+
+    def cancel_operation(self, operation_id: str) -> Operation:
+        """Switch the machine back. Raises UmsuiError with code ``too-late`` when it has ended."""
+
+    def kubeconfig(self, cluster: str) -> str:
+        """Credentials for a managed Kubernetes cluster."""
 
     def doctor(self, node: str | None = None) -> Sequence[Finding]:
         """What nodes lack; ``node`` is ``cluster/node``."""
@@ -66,11 +98,11 @@ def connect(*, start: bool = True) -> Api:
     return api
 
 
-def settled(api: Api, *, refresh: bool = False) -> Sequence[Cluster]:
+def settled(api: Api, *, refresh: bool = False, whole: bool = False) -> Sequence[Cluster]:
     """The board; when the coordinator has just started, once every node has answered or failed."""
-    clusters = api.board()
+    clusters = api.board(whole=whole)
     if refresh or any(cluster.state is ClusterState.CONNECTING for cluster in clusters):
-        return api.refresh()
+        return api.refresh(whole=whole)
     return clusters
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import locale
 import os
 import sys
@@ -25,16 +26,30 @@ def speaks_utf8() -> bool:
     return encoding.lower().replace("-", "") == "utf8"
 
 
-def run(start: str | None = None) -> int:
-    """Open the console, on the board or on the migration whose id is ``start``; the exit code when it closes."""
+def remote() -> None:
+    """Over a slow line fewer frames and no animation: Textual reads these when it is imported."""
     if os.environ.get("SSH_CONNECTION"):
-        # Over a slow line fewer frames and no animation: Textual reads these when it is imported.
         os.environ.setdefault("TEXTUAL_FPS", "15")
         os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
+
+
+def run(start: str | None = None, *, replay: float | None = None, theme: str | None = None, mouse: bool = True) -> int:
+    """Open the console, on the board or on the migration whose id is ``start``; the exit code when it closes.
+
+    With ``replay`` that migration's recording is played, so many times as fast. ``theme`` and ``mouse`` go before what
+    the config says; what is wrong with either is said on screen.
+    """
+    gc.disable()  # its pauses would be a seventh of the start; the app turns it on again
+    remote()
     from umsui.console.app import Console  # noqa: PLC0415  (Textual is imported only when it is needed)
     from umsui.console.link import CoordinatorFeed  # noqa: PLC0415
+    from umsui.console.settings import load  # noqa: PLC0415
 
     locale.setlocale(locale.LC_CTYPE, "")
-    console = Console(CoordinatorFeed(), start=start, ascii_only=not speaks_utf8())
-    console.run()
+    settings = load()
+    if theme is not None:
+        settings.theme = theme
+    settings.mouse = settings.mouse and mouse
+    console = Console(CoordinatorFeed(), start=start, replay=replay, ascii_only=not speaks_utf8(), settings=settings)
+    console.run(mouse=settings.mouse)
     return console.return_code or 0

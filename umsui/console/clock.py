@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from typing import Protocol
 
+_STEADY = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
 
 class Clock(Protocol):
     """Wall time to show, and a steady one to measure with."""
@@ -13,7 +15,7 @@ class Clock(Protocol):
         """Unix time."""
 
     def steady(self) -> float:
-        """Seconds that never jump."""
+        """Seconds that never jump, and go on while the machine sleeps: what is shown ages then, too."""
 
 
 class SystemClock:
@@ -25,4 +27,4 @@ class SystemClock:
 
     def steady(self) -> float:
         """Seconds that never jump."""
-        return time.monotonic()
+        return time.clock_gettime(_STEADY)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import TYPE_CHECKING, cast
 
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 
 from umsui.console import keymap
 
+if TYPE_CHECKING:
+    from umsui.console.app import Console
+
 
 def _text(action: keymap.Action) -> str:
-    return f"{action.short}: {action.help}  ({action.key})"
+    return f"{action.short}: {action.help}" + (f"  ({action.key})" if action.key else "")
 
 
 class ActionCommands(Provider):
@@ -18,8 +22,8 @@ class ActionCommands(Provider):
 
     def _actions(self) -> list[keymap.Action]:
         scope = str(getattr(self.screen, "SCOPE", ""))
-        actions = [action for name in (scope, "app") for action in keymap.of(name)]
-        return [action for action in actions if action.help and action.name != "command_palette"]
+        actions = cast("Console", self.app).keys.available(scope)
+        return [action for action in actions if action.name != "command_palette"]
 
     async def discover(self) -> Hits:
         """All of them."""

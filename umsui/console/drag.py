@@ -1,4 +1,4 @@
-"""A card in the hand: by mouse or by keys. Textual has no drag and drop; this is what works.
+"""Cards in the hand: by mouse or by keys. Textual has no drag and drop; this is what works.
 
 The *screen* captures the mouse (a card that captured and was then repainted away would keep it for ever), and
 ``MouseRelease`` means that something else took it: put the card back.
@@ -13,10 +13,13 @@ from textual.geometry import Offset
 
 from umsui.console import words
 from umsui.console.messages import Planned
-from umsui.model import Cluster, ClusterState, Plan, Service
+from umsui.model import Cluster, ClusterState, Plan, Service, ServiceState
 
 THRESHOLD = 2
 """Cells the mouse moves before a press is a drag."""
+
+CLOSED = (ClusterState.UNREACHABLE, ClusterState.FORBIDDEN, ClusterState.EXPIRED)
+"""States of a cluster in which nothing can go there."""
 
 Hint = tuple[str, str]
 """What a drop would do, and its ink."""
@@ -26,11 +29,22 @@ Hint = tuple[str, str]
 class Drag:
     """What is in the hand."""
 
-    service: Service
+    services: tuple[Service, ...]  # one, or all that are selected, or a whole cluster's
     start: Offset
     by_keys: bool = False
+    drains: str = ""  # the cluster that is to be emptied
     lifted: bool = False
     target: str | None = None
+
+    @property
+    def service(self) -> Service | None:
+        """The one that is carried, where it is only one."""
+        return self.services[0] if len(self.services) == 1 and not self.drains else None
+
+    @property
+    def name(self) -> str:
+        """What is carried, in words."""
+        return self.service.name if self.service else words.plural(len(self.services), "service")
 
     def far(self, pointer: Offset) -> bool:
         """Whether the mouse has moved enough."""
@@ -65,8 +79,11 @@ class Estimates:
             self._asked.add((service, to))
             self._ask(service, to)
 
-    def hint(self, service: Service, cluster: Cluster) -> Hint:
+    def hint(self, drag: Drag, cluster: Cluster) -> Hint:
         """What the target's header says."""
+        service = drag.service
+        if service is None:
+            return together(drag, cluster)
         refusal = refused(service, cluster)
         if refusal is not None:
             return refusal
@@ -78,14 +95,34 @@ class Estimates:
         return said(answer.plan)
 
 
+def together(drag: Drag, cluster: Cluster) -> Hint:
+    """What a drop of several would do: plan those that can go, and say why others stay."""
+    refusals = [(service, refused(service, cluster)) for service in drag.services]
+    staying = [(service, said) for service, said in refusals if said is not None]
+    going = len(drag.services) - len(staying)
+    if cluster.name == drag.drains:
+        return "drain: choose where to, by arrows or mouse", "selected"
+    if not going:
+        why = staying[0][1][0].removeprefix("cannot: ") if staying else "nothing to move"
+        return f"cannot: {why}", "deny"
+    text = f"drop: plans {words.plural(going, 'move')}"
+    if staying:
+        service, said = staying[0]
+        text += f", {len(staying)} cannot: {service.name}: {said[0].removeprefix('cannot: ')}"
+    return text, "drop"
+
+
 def refused(service: Service, cluster: Cluster) -> Hint | None:
     """What needs no asking."""
     if cluster.name == service.cluster:
         return "it runs here", "selected"
     if service.obstacle:
         return f"cannot: {service.obstacle}", "deny"
-    if cluster.state in (ClusterState.UNREACHABLE, ClusterState.FORBIDDEN):
-        return f"cannot: {cluster.error or cluster.state.value}", "deny"
+    if service.state in (ServiceState.MOVING, ServiceState.ARRIVING):
+        return "cannot: it is moving already", "deny"
+    # A cloud that lets us not in is no obstacle while the machines themselves answer.
+    if cluster.state in CLOSED and not any(node.state is ClusterState.LIVE for node in cluster.nodes):
+        return f"cannot: {cluster.error or words.cluster_state(cluster)[1]}", "deny"
     return None
 
 

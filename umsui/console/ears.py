@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 
 from textual.message import Message
@@ -25,6 +26,11 @@ class Ears:
 
     def __init__(self, feed: Feed, clock: Clock, post: Callable[[Message], object], urgent: Callable[[], bool]) -> None:
         self._feed, self._clock, self._post, self._urgent = feed, clock, post, urgent
+        self._nudged = asyncio.Event()
+
+    def nudge(self) -> None:
+        """It answers, as somebody else has found: do not wait any longer."""
+        self._nudged.set()
 
     async def listen(self) -> None:
         """For ever. The coordinator is started at first; later only when a migration waits to be finished or undone,
@@ -46,7 +52,9 @@ class Ears:
             except TROUBLE as error:
                 reason = str(error) or type(error).__name__
             self._post(Lost(reason, wait))
-            await asyncio.sleep(wait)
+            self._nudged.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._nudged.wait(), wait)
             wait = min(wait * 2, LONGEST_RETRY)
 
     async def measure(self) -> None:

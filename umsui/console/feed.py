@@ -9,7 +9,9 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from umsui.model import Cluster, Event, Migration, MigrationRequest, Plan, Service, Specification
+from umsui.benchmarks import Benchmark
+from umsui.model import Cluster, Event, Finding, Migration, MigrationRequest, Operation, Plan, Service, Specification
+from umsui.vitals import LogLines, NodeDetail, Shell, Vitals
 
 Item = Cluster | Migration | Event
 """One thing that ``Feed.watch`` tells: a whole cluster, a migration's new state, or an event of any migration."""
@@ -57,6 +59,12 @@ class Feed(Protocol):
     async def migrate(self, request: MigrationRequest, confirm: str = "") -> Migration:
         """Start it. ``confirm`` is the service's name when the source or the destination is protected."""
 
+    async def switch(self, node: str, action: str) -> Operation:
+        """Begin to start or stop the machine of ``cluster/node``."""
+
+    async def operation(self, number: str) -> Operation:
+        """How far that is."""
+
     async def migrations(self) -> Sequence[Migration]:
         """Running and past ones, newest first."""
 
@@ -68,6 +76,30 @@ class Feed(Protocol):
 
     async def service(self, key: str) -> ServiceDetail:
         """Specification and last log lines of ``cluster/name``."""
+
+    async def vitals(self, key: str, *, volumes: bool = False) -> Vitals:
+        """What ``cluster/name`` is doing at this moment; with ``volumes``, how much each of them holds."""
+
+    def logs(self, key: str, lines: int = 200) -> AsyncIterator[LogLines]:
+        """The last ``lines`` lines that ``cluster/name`` wrote, then each new one, for as long as one listens."""
+
+    async def shell(self, key: str) -> Shell:
+        """The local command that opens a shell in ``cluster/name``."""
+
+    async def node(self, key: str) -> NodeDetail:
+        """``cluster/node``: its load until now, and the links that were measured."""
+
+    async def measure_links(self, key: str) -> NodeDetail:
+        """The same, once the ways from it to other nodes have been measured."""
+
+    async def doctor(self, node: str | None = None) -> Sequence[Finding]:
+        """What a node lacks, with the fixes. Starts an agent there."""
+
+    async def benchmarks(self) -> Sequence[Benchmark]:
+        """Running and past ones, newest first, without their rows."""
+
+    async def benchmark(self, name: str) -> Benchmark:
+        """One with its rows so far."""
 
     async def close(self) -> None:
         """Drop the connection."""

@@ -1,35 +1,68 @@
-"""What ``/`` understands: words for the name, and ``state:up``, ``approach:o``, ``label=value``; all must fit."""
+"""What ``/`` understands: words for name and labels, ``state:up``, ``approach:o``, ``node:n1``, ``label:tier=db``;
+all must fit, and ``-`` or ``!`` before a term turns it round."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from umsui.console.words import BADGE, service_state
 from umsui.model import Service
 
+Term = Callable[[Service], bool]
+FIELDS = ("state", "approach", "label", "node", "cluster", "name")
 
+
+@dataclass(frozen=True, slots=True)
 class Filter:
-    """A parsed filter; the empty one passes everything."""
+    """A filter; the empty one passes everything. Two of the same text are equal."""
 
-    def __init__(self, text: str = "") -> None:
-        self.terms = text.lower().split()
+    text: str = ""
 
     def apply(self, services: Sequence[Service]) -> list[Service]:
-        """Those that pass, by name: a list that never jumps when states change."""
-        passing = [s for s in services if self.passes(s)] if self.terms else services
-        return sorted(passing, key=lambda s: (s.name, s.node))
+        """Those that pass, in their order."""
+        passing = list(services)
+        for word in self.text.lower().split():
+            term = _term(word)
+            passing = [service for service in passing if term(service)]
+        return passing
 
-    def passes(self, service: Service) -> bool:
-        """Whether all terms fit."""
-        return all(self._fits(term, service) for term in self.terms)
 
-    def _fits(self, term: str, service: Service) -> bool:
-        field, colon, value = term.partition(":")
-        if colon and field == "state":
-            return service_state(service)[1].startswith(value)
-        if colon and field == "approach":
-            badge = BADGE[service.approach] if service.approach and not service.obstacle else ""
-            return badge.lower().startswith(value[:1])
-        if "=" in term:
-            return any(f"{key}={label}".lower() == term for key, label in service.labels.items())
-        return term in service.name.lower() or any(term == key.lower() for key in service.labels)
+def _term(word: str) -> Term:
+    """One word of a filter as a question to a service."""
+    if len(word) > 1 and word[0] in "-!":
+        inner = _term(word[1:])
+        return lambda service: not inner(service)
+    field, colon, value = word.partition(":")
+    if colon and field in FIELDS:
+        return _field(field, value)
+    if "=" in word:
+        return _labelled(word)
+    return lambda service: word in service.name.lower() or any(word == key.lower() for key in service.labels)
+
+
+def _field(field: str, value: str) -> Term:
+    if field == "state":
+        value = "up" if value and "running".startswith(value) else value
+        return lambda service: service_state(service)[1].startswith(value)
+    if field == "approach":
+        return lambda service: _badge(service).startswith(value[:1])
+    if field == "label":
+        return _labelled(value)
+    if field == "node":
+        return lambda service: value in service.node.lower()
+    if field == "cluster":
+        return lambda service: value in service.cluster.lower()
+    return lambda service: value in service.name.lower()
+
+
+def _labelled(text: str) -> Term:
+    """``tier=db`` is that label, ``tier`` any of that key, ``tier=`` too."""
+    key, _, value = text.partition("=")
+    if value:
+        return lambda service: any(f"{k}={v}".lower() == text for k, v in service.labels.items())
+    return lambda service: any(k.lower().startswith(key) for k in service.labels)
+
+
+def _badge(service: Service) -> str:
+    return BADGE[service.approach].lower() if service.approach and not service.obstacle else ""

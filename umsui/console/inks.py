@@ -26,7 +26,8 @@ INKS: Mapping[str, Ink] = {
     "text": Ink("foreground"),
     "dim": Ink("dim"),
     "faint": Ink("faint"),
-    "track": Ink("faint"),
+    "track": Ink("track"),
+    "bold": Ink(style="bold"),
     "name": Ink("foreground", style="bold"),
     "title": Ink("foreground", style="title-style"),
     "ok": Ink("success"),
@@ -44,6 +45,7 @@ INKS: Mapping[str, Ink] = {
     "restoration": Ink("restoration"),
     "wire": Ink("wire"),
     "selected": Ink(background="selected-background", style="selected-style"),
+    "marked": Ink(background="marked-background", style="marked-style"),
     "drop": Ink(background="drop-background", style="hint-style"),
     "deny": Ink(background="deny-background", style="hint-style"),
 }

@@ -7,9 +7,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequen
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
+from umsui.benchmarks import Benchmark
 from umsui.console.feed import Info, Item, ServiceDetail
 from umsui.errors import UmsuiError
-from umsui.model import Cluster, Event, Migration, MigrationRequest, Plan
+from umsui.model import Cluster, Event, Finding, Migration, MigrationRequest, Operation, Plan
+from umsui.vitals import LogLines, NodeDetail, Shell, Vitals
 
 if TYPE_CHECKING:
     from umsui.coordinator.client import AsyncClient
@@ -92,6 +94,14 @@ class CoordinatorFeed:
         """Start it."""
         return await self._call(lambda client: client.migrate(request, confirm))
 
+    async def switch(self, node: str, action: str) -> Operation:
+        """Through the node's provider."""
+        return await self._call(lambda client: client.switch(node, action))
+
+    async def operation(self, number: str) -> Operation:
+        """As it is now."""
+        return await self._call(lambda client: client.operation(number))
+
     async def migrations(self) -> Sequence[Migration]:
         """Newest first."""
         return await self._call(lambda client: client.migrations())
@@ -111,6 +121,41 @@ class CoordinatorFeed:
         """Specification and logs."""
         found = await self._call(lambda client: client.service(key))
         return ServiceDetail(found.service, found.specification, found.logs)
+
+    async def vitals(self, key: str, *, volumes: bool = False) -> Vitals:
+        """At this moment."""
+        return await self._call(lambda client: client.vitals(key, volumes=volumes))
+
+    async def logs(self, key: str, lines: int = 200) -> AsyncIterator[LogLines]:
+        """The last ones, then each new one."""
+        client = await self._ready()
+        with _understood():
+            async for some in client.logs(key, lines):
+                yield some
+
+    async def shell(self, key: str) -> Shell:
+        """The command for it."""
+        return await self._call(lambda client: client.shell(key))
+
+    async def node(self, key: str) -> NodeDetail:
+        """In depth."""
+        return await self._call(lambda client: client.node(key))
+
+    async def measure_links(self, key: str) -> NodeDetail:
+        """Now."""
+        return await self._call(lambda client: client.measure_links(key))
+
+    async def doctor(self, node: str | None = None) -> Sequence[Finding]:
+        """Findings with fixes."""
+        return await self._call(lambda client: client.doctor(node))
+
+    async def benchmarks(self) -> Sequence[Benchmark]:
+        """Without rows."""
+        return await self._call(lambda client: client.benchmarks())
+
+    async def benchmark(self, name: str) -> Benchmark:
+        """With rows."""
+        return await self._call(lambda client: client.benchmark(name))
 
     async def close(self) -> None:
         """Each call has its own connection: nothing to drop."""

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from textual.message import Message
 
-from umsui.console.feed import Item, ServiceDetail
+from umsui.console.feed import Item
 from umsui.model import Event, Migration, Plan
+
+if TYPE_CHECKING:
+    from umsui.console.batch import Batch, Move
 
 
 @dataclass
@@ -46,10 +50,40 @@ class Planned(Message):
 
 
 @dataclass
+class Weighed(Message):
+    """One plan of a batch."""
+
+    batch: Batch
+    service: str
+    plan: Plan | None
+    error: str = ""
+
+
+@dataclass
+class Begun(Message):
+    """One move of a batch was accepted, or refused."""
+
+    batch: Batch
+    move: Move
+    migration: Migration | None
+    error: str = ""
+
+
+@dataclass
 class Started(Message):
     """A migration was accepted, or refused."""
 
     migration: Migration | None
+    error: str = ""
+    fix: str = ""
+
+
+@dataclass
+class Waking(Message):
+    """The destination's machine is being started; ``over`` when that has ended, ``error`` when not well."""
+
+    text: str = ""
+    over: bool = False
     error: str = ""
     fix: str = ""
 
@@ -67,19 +101,22 @@ class Restarted(Message):
 
 
 @dataclass
-class Listed(Message):
-    """The list of migrations."""
+class Answered(Message):
+    """What a screen has asked for, or why there is no answer."""
 
-    migrations: Sequence[Migration]
+    what: str
+    value: Any
     error: str = ""
+    fix: str = ""
 
 
 @dataclass
-class Detailed(Message):
-    """A service's specification and logs."""
+class Logged(Message):
+    """New lines of the service on screen; ``restart`` when they begin anew."""
 
-    detail: ServiceDetail | None
-    error: str = ""
+    lines: Sequence[str]
+    dropped: int = 0
+    restart: str = ""
 
 
 @dataclass

@@ -72,6 +72,7 @@ class Record:
     rates: list[tuple[float, float]] = field(default_factory=list)
     amounts: dict[str, Amount] = field(default_factory=dict)
     expected: dict[str, int] = field(default_factory=dict)  # bytes of kinds that are still to come
+    lazy: bool = True  # whether memory stays behind at the source for a while: post-copy and hybrid
     down: float | None = None
     downtime: float | None = None
     log: deque[LogLine] = field(default_factory=lambda: deque(maxlen=5000))
@@ -113,6 +114,24 @@ class Record:
         if self.result is not None:
             return None
         return begin, max(begin + (self.down or 0.0), begin), False
+
+    @property
+    def exposure(self) -> tuple[float, float, bool] | None:
+        """Begin, end so far, and whether it is over, of the time in which losing the source would lose the service.
+
+        From the commit to the last page; None where memory did not stay behind.
+        """
+        if not self.lazy:
+            return None
+        drain, commit = self.steps.get(Step.DRAIN), self.steps.get(Step.COMMIT)
+        if drain is None or commit is None or drain.state == "skipped" or commit.seconds is None:
+            return None
+        over = drain.seconds is not None
+        return (
+            commit.began + commit.seconds,
+            drain.began + drain.seconds if drain.seconds is not None else self.last,
+            over,
+        )
 
     def _silence(self, frozen: float) -> float:
         """When the client heard the last reply before its wait: the beginning of the longest silence around the freeze.

@@ -127,6 +127,9 @@ def _cells(line: Line) -> list[Run]:
     """One entry a cell; a wide character counts twice."""
     out: list[Run] = []
     for text, ink in line:
+        if text.isascii():
+            out += [(character, ink) for character in text]
+            continue
         for character in text:
-            out.extend([(character, ink)] * max(cell_len(character), 0))
+            out.extend([(character, ink)] * cell_len(character))
     return out

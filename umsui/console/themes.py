@@ -1,8 +1,10 @@
-"""Themes: one TOML file each, ours from the ``themes`` folder beside the package."""
+"""Themes: one TOML file each. Ours are in the ``themes`` folder beside the package, a user's own in that of the config;
+one of theirs may have the name of one of ours and goes before it."""
 
 from __future__ import annotations
 
-import tomllib
+import difflib
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -10,17 +12,22 @@ from textual.color import Color, ColorParseError
 from textual.theme import BUILTIN_THEMES, Theme
 
 import umsui
+from umsui import locations, toml
+from umsui.errors import BadInput
 
 FOLDER = Path(umsui.__file__).parent.parent / "themes"
 DEFAULT = "dark"
 PLAIN = "mono"
 
 DEFAULTS = {
-    "dim": "$foreground 65%",
-    "faint": "$foreground 40%",
+    "dim": "$foreground 75%",
+    "faint": "$foreground 60%",
+    "track": "$foreground 40%",
     "border": "$foreground 25%",
     "selected-background": "$primary 25%",
     "selected-style": "none",
+    "marked-background": "$accent 20%",
+    "marked-style": "none",
     "drop-background": "$success 30%",
     "deny-background": "$error 30%",
     "hint-style": "none",
@@ -37,20 +44,53 @@ DEFAULTS = {
 }
 """Variables that a theme may leave out."""
 
+NEEDED = ("primary", "secondary", "accent", "success", "warning", "error", "foreground", "background")
+OPTIONAL = ("surface", "panel", "boost")
+
+
+def user_folder() -> Path:
+    """Where a user's own are."""
+    return locations.config_dir() / "themes"
+
 
 def load(path: Path) -> Theme:
-    """One theme; raises ``ValueError`` with the file's name for anything that is not one."""
+    """One theme. Raises BadInput naming file and line of what is wrong in it."""
+    text, data = toml.read(path)
+    colors = data.get("colors")
+    if not isinstance(colors, dict):
+        raise BadInput(f"{path}:1: a theme needs a table [colors]", f"it has: {', '.join(NEEDED)}", code="theme")
+    for key in NEEDED:
+        if key not in colors:
+            raise _bad(path, text, ("colors", key), f"the colour {key} is missing")
+    for key in colors:
+        if key not in (*NEEDED, *OPTIONAL):
+            near = difflib.get_close_matches(key, (*NEEDED, *OPTIONAL), 1)
+            meant = f"; did you mean {near[0]}?" if near else ""
+            raise _bad(path, text, ("colors", key), f"there is no colour {key}{meant}")
+        _color(path, text, ("colors", key), colors[key])
+    own = data.get("variables", {})
+    for key, value in own.items():
+        if not key.endswith("-style"):
+            _color(path, text, ("variables", key), value)
+    ansi = data.get("ansi") is True
+    variables = {name: _resolved(value, colors) for name, value in DEFAULTS.items()}
+    if ansi:
+        variables |= BUILTIN_THEMES["ansi-dark"].variables
+    variables |= {str(key): str(value) for key, value in own.items()}
+    return Theme(name=path.stem, dark=data.get("dark") is not False, ansi=ansi, variables=variables, **colors)
+
+
+def _bad(path: Path, text: str, where: tuple[str, ...], what: str) -> BadInput:
+    return BadInput(
+        f"{toml.place(path, text, where)}: {what}", "correct the line; it is read again at once", code="theme"
+    )
+
+
+def _color(path: Path, text: str, where: tuple[str, ...], value: Any) -> None:
     try:
-        data: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
-        colors = dict(data["colors"])
-        variables = {name: _resolved(value, colors) for name, value in DEFAULTS.items()}
-        if data.get("ansi"):
-            variables |= BUILTIN_THEMES["ansi-dark"].variables
-        variables |= {str(key): str(value) for key, value in data.get("variables", {}).items()}
-        return Theme(name=path.stem, dark=bool(data.get("dark", True)), ansi=bool(data.get("ansi", False)),
-                     variables=variables, **colors)  # fmt: skip
-    except (OSError, tomllib.TOMLDecodeError, KeyError, TypeError, ColorParseError) as error:
-        raise ValueError(f"{path}: not a theme: {error}") from error
+        Color.parse(str(value))
+    except ColorParseError as error:
+        raise _bad(path, text, where, f"{value!r} is no colour for {where[-1]}") from error
 
 
 def _resolved(value: str, colors: dict[str, Any]) -> str:
@@ -65,12 +105,35 @@ def _resolved(value: str, colors: dict[str, Any]) -> str:
     return background.blend(color, float(percent.rstrip("%")) / 100, 1.0).hex
 
 
-def load_all(folder: Path = FOLDER) -> list[Theme]:
-    """Every theme of a folder, by name; files that are none are left out."""
-    themes = []
-    for path in sorted(folder.glob("*.toml")):
-        try:
-            themes.append(load(path))
-        except ValueError:
-            continue
-    return themes
+@dataclass(slots=True)
+class Library:
+    """All themes by name, read again when a file changes."""
+
+    themes: dict[str, Theme] = field(default_factory=dict)
+    _seen: dict[Path, int] = field(default_factory=dict)  # modification times
+
+    def read(self) -> tuple[list[Theme], list[str]]:
+        """Take in what changed since the last time: the themes that are new, and what is wrong with files."""
+        found = {path: path.stat().st_mtime_ns for folder in (FOLDER, user_folder()) for path in _files(folder)}
+        changed = [path for path in found if self._seen.get(path) != found[path]]
+        own = {path.stem for path in found if path.parent != FOLDER}
+        self._seen = found
+        new, problems = [], []
+        for path in changed:
+            if path.parent == FOLDER and path.stem in own:
+                continue
+            try:
+                theme = load(path)
+            except BadInput as error:
+                problems.append(str(error))
+            else:
+                self.themes[theme.name] = theme
+                new.append(theme)
+        return new, problems
+
+
+def _files(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.glob("*.toml"))
+    except OSError:
+        return []

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from umsui.model import (
     Approach,
     Authority,
     Cluster,
     ClusterState,
     Estimate,
+    Migration,
+    Node,
     Outcome,
     Place,
     Service,
@@ -30,7 +34,11 @@ _CLUSTER = {
     ClusterState.STALE: ("◍", "stale", "warn"),
     ClusterState.UNREACHABLE: ("✕", "unreachable", "bad"),
     ClusterState.FORBIDDEN: ("⊘", "forbidden", "bad"),
+    ClusterState.EXPIRED: ("⊗", "credentials expired", "bad"),
+    ClusterState.THROTTLED: ("◔", "throttled", "warn"),
     ClusterState.EMPTY: ("○", "empty", "dim"),
+    ClusterState.LISTED: ("·", "listed", "dim"),
+    ClusterState.STOPPED: ("□", "stopped", "dim"),
 }
 _SERVICE = {
     ServiceState.UP: ("●", "up", "ok"),
@@ -66,6 +74,31 @@ def cluster_state(cluster: Cluster) -> State:
     return _CLUSTER[cluster.state]
 
 
+def word_of(state: ServiceState) -> str:
+    """A state's word alone."""
+    return _SERVICE[state][1]
+
+
+UNASKED = (ClusterState.LISTED, ClusterState.STOPPED)
+"""States of nodes that are known from their provider alone."""
+
+
+def nodes(cluster: Cluster) -> str:
+    """``3 nodes``, ``3 nodes, 1 off``."""
+    off = sum(node.state is ClusterState.STOPPED for node in cluster.nodes)
+    return plural(len(cluster.nodes) + cluster.more, "node") + (f", {off} off" if off else "")
+
+
+def clock(unix: float) -> str:
+    """The time of day, here."""
+    return datetime.fromtimestamp(unix, UTC).astimezone().strftime("%H:%M:%S")
+
+
+def node_state(node: Node) -> State:
+    """How a node is."""
+    return _CLUSTER[node.state]
+
+
 def service_state(service: Service) -> State:
     """How a service is."""
     return _SERVICE[service.state]
@@ -86,6 +119,11 @@ def strategy(value: Strategy | None) -> str:
     return value.value if value is not None else NOTHING
 
 
+def how(migration: Migration) -> str:
+    """Its strategy, once one has been chosen: its own plan does that, which comes first."""
+    return strategy(migration.strategy) if migration.predicted or migration.reason else NOTHING
+
+
 def step(value: str) -> str:
     """A step's name with a space in it."""
     return value.replace("-", " ")
@@ -98,7 +136,7 @@ def place(value: Place) -> str:
 
 def name_of(key: str) -> str:
     """The service's name in ``cluster/name``."""
-    return key.rpartition("/")[2]
+    return key.partition("/")[2] or key
 
 
 def duration(seconds: float | None) -> str:
@@ -115,6 +153,13 @@ def duration(seconds: float | None) -> str:
     if whole < 3600:
         return f"{whole // 60} m {whole % 60:02d} s"
     return f"{whole // 3600} h {whole % 3600 // 60:02d} m"
+
+
+def fine(seconds: float) -> str:
+    """A short time with a digit more: ``0.31 ms``, ``12.4 ms``."""
+    if seconds >= 0.1:
+        return duration(seconds)
+    return f"{seconds * 1000:.2f} ms" if seconds < 0.00995 else f"{seconds * 1000:.1f} ms"
 
 
 def coarse(seconds: float) -> str:

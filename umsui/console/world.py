@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
@@ -39,6 +39,7 @@ class World:
     migrations: dict[str, Migration] = field(default_factory=dict)
     records: dict[str, Record] = field(default_factory=dict)  # of running migrations only
     link: Link = field(default_factory=Link)
+    _index: dict[str, tuple[Sequence[Service], Mapping[str, Service]]] = field(default_factory=dict)
 
     def apply(self, item: Item, now: float) -> bool:
         """Take in one item; False when it says nothing new."""
@@ -51,6 +52,8 @@ class World:
     def _cluster(self, cluster: Cluster, now: float) -> bool:
         known = self.clusters.get(cluster.name)
         self.heard[cluster.name] = now
+        if known is not None and known.services == cluster.services:
+            cluster = replace(cluster, services=known.services)  # the same object: nothing to lay out again
         self.clusters[cluster.name] = cluster
         # Age alone is no news: the board counts it on by itself.
         return known is None or replace(known, age=0.0) != replace(cluster, age=0.0)
@@ -92,7 +95,25 @@ class World:
     def service(self, key: str) -> Service | None:
         """The service ``cluster/name``."""
         cluster = self.clusters.get(key.partition("/")[0])
-        return next((s for s in cluster.services if s.key == key), None) if cluster else None
+        return self._indexed(cluster).get(key) if cluster else None
+
+    def _indexed(self, cluster: Cluster) -> Mapping[str, Service]:
+        """A cluster's services by key, made once for as long as they are the same."""
+        known = self._index.get(cluster.name)
+        if known is None or known[0] is not cluster.services:
+            known = cluster.services, {service.key: service for service in reversed(cluster.services)}
+            self._index[cluster.name] = known
+        return known[1]
+
+    def count(self) -> int:
+        """How many services there are, an arriving one not counted."""
+        arriving = sum(1 for m in self.running() if self._arrives(m))
+        return sum(len(cluster.services) for cluster in self.clusters.values()) - arriving
+
+    def _arrives(self, migration: Migration) -> bool:
+        name = migration.service.partition("/")[2]
+        there = self.service(f"{migration.destination.cluster}/{name}")
+        return there is not None and there.state is ServiceState.ARRIVING
 
     def running(self) -> list[Migration]:
         """Migrations under way, oldest first."""
@@ -110,5 +131,6 @@ class World:
 
     def troubled(self) -> list[Cluster]:
         """Clusters whose picture cannot be trusted."""
-        good = (ClusterState.LIVE, ClusterState.EMPTY, ClusterState.CONNECTING)
-        return [c for c in self.clusters.values() if c.state not in good]
+        cloud = {ClusterState.EXPIRED, ClusterState.THROTTLED}
+        bad = {ClusterState.STALE, ClusterState.UNREACHABLE, ClusterState.FORBIDDEN, *cloud}
+        return [c for c in self.clusters.values() if c.state in bad]

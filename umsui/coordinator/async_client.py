@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 from umsui import locations
+from umsui.benchmarks import Benchmark
 from umsui.coordinator.client import (
     PATIENCE,
     QUIET,
@@ -22,8 +23,10 @@ from umsui.coordinator.client import (
     shaped,
     to_event,
 )
-from umsui.model import Cluster, Event, Migration, MigrationRequest, Plan
+from umsui.model import Cluster, Event, Finding, Migration, MigrationRequest, Operation, Plan
+from umsui.vitals import LogLines, NodeDetail, Shell, Vitals
 
+LARGE = 500  # services of a cluster that is taken in by a thread: it would hold the event loop up
 LIMIT = 64 << 20  # bytes of one line of the event stream
 
 
@@ -89,15 +92,49 @@ class AsyncClient:
 
     async def board(self) -> list[Cluster]:
         """What is known now."""
-        return shaped(list[Cluster], await self._call("GET", "/v1/board"))
+        return shaped(list[Cluster], await self._call("GET", "/v1/board?whole=false"))
 
     async def refresh(self) -> list[Cluster]:
         """Ask every node now."""
-        return shaped(list[Cluster], await self._call("POST", "/v1/refresh"))
+        return shaped(list[Cluster], await self._call("POST", "/v1/refresh?whole=false"))
 
     async def service(self, key: str) -> ServiceDetail:
         """Specification and last log lines of ``cluster/name``."""
         return shaped(ServiceDetail, await self._call("GET", f"/v1/services/{quote(key)}"))
+
+    async def vitals(self, key: str, *, volumes: bool = False) -> Vitals:
+        """What ``cluster/name`` is doing at this moment."""
+        query = "?volumes=true" if volumes else ""
+        return shaped(Vitals, await self._call("GET", f"/v1/services/{quote(key)}/vitals{query}"))
+
+    async def logs(self, key: str, lines: int = 200) -> AsyncIterator[LogLines]:
+        """The last ``lines`` lines that ``cluster/name`` wrote, then each new one, for as long as one listens."""
+        async for _, data in self._stream(f"/v1/services/{quote(key)}/logs?lines={lines}"):
+            yield shaped(LogLines, data)
+
+    async def shell(self, key: str) -> Shell:
+        """The local command that opens a shell in ``cluster/name``."""
+        return shaped(Shell, await self._call("GET", f"/v1/services/{quote(key)}/shell"))
+
+    async def node(self, key: str) -> NodeDetail:
+        """``cluster/node`` in depth."""
+        return shaped(NodeDetail, await self._call("GET", f"/v1/nodes/{quote(key)}"))
+
+    async def measure_links(self, key: str) -> NodeDetail:
+        """The same, once the ways from it to other nodes have been measured."""
+        return shaped(NodeDetail, await self._call("POST", f"/v1/nodes/{quote(key)}/links"))
+
+    async def doctor(self, node: str | None = None) -> list[Finding]:
+        """What nodes lack; ``node`` is ``cluster/node``."""
+        return shaped(list[Finding], await self._call("GET", "/v1/doctor" + (f"?node={quote(node)}" if node else "")))
+
+    async def benchmarks(self) -> list[Benchmark]:
+        """Newest first, without their rows."""
+        return shaped(list[Benchmark], await self._call("GET", "/v1/benchmarks"))
+
+    async def benchmark(self, name: str) -> Benchmark:
+        """One with its rows so far."""
+        return shaped(Benchmark, await self._call("GET", f"/v1/benchmarks/{quote(name)}"))
 
     async def plan(self, request: MigrationRequest) -> Plan:
         """What would be done."""
@@ -106,6 +143,14 @@ class AsyncClient:
     async def migrate(self, request: MigrationRequest, confirm: str = "") -> Migration:
         """Start it."""
         return shaped(Migration, await self._call("POST", "/v1/migrations", request_body(request, confirm)))
+
+    async def switch(self, node: str, action: str) -> Operation:
+        """Begin to start or stop the machine of ``cluster/node``."""
+        return shaped(Operation, await self._call("POST", f"/v1/nodes/{quote(node)}/{action}"))
+
+    async def operation(self, number: str) -> Operation:
+        """How far that is."""
+        return shaped(Operation, await self._call("GET", f"/v1/operations/{quote(number)}"))
 
     async def migrations(self) -> list[Migration]:
         """Running and past ones, newest first."""
@@ -123,7 +168,8 @@ class AsyncClient:
         """Each cluster once, then whatever changes; ends when the coordinator goes."""
         async for name, data in self._stream("/v1/watch"):
             if name == "cluster":
-                yield shaped(Cluster, data)
+                large = len(data.get("services", ())) > LARGE
+                yield await asyncio.to_thread(shaped, Cluster, data) if large else shaped(Cluster, data)
             elif name == "migration":
                 yield shaped(Migration, data)
             elif name == "event":

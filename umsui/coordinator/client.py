@@ -19,7 +19,20 @@ from urllib.parse import quote
 
 from umsui import errors, locations
 from umsui.coordinator.codec import decode, encode
-from umsui.model import Cluster, Event, Exit, Finding, Migration, MigrationRequest, Plan, Service, Specification
+from umsui.model import (
+    Cluster,
+    Deployment,
+    Event,
+    Exit,
+    Finding,
+    Migration,
+    MigrationRequest,
+    Operation,
+    Place,
+    Plan,
+    Service,
+    Specification,
+)
 
 if TYPE_CHECKING:
     from umsui.coordinator.async_client import AsyncClient
@@ -30,6 +43,7 @@ T = TypeVar("T")
 
 STOPPED = 10.0  # seconds that a coordinator may take to end
 PATIENCE = 120.0  # seconds for an answer: a plan probes both ends
+DEPLOYED = 1800.0  # seconds: an image may have to come from far away
 QUIET = 30.0  # seconds without a sign of life on a stream; heartbeats come each 5 s
 LOG_LIMIT = 5 << 20  # bytes of coordinator.log at a start, above which it becomes coordinator.log.1
 
@@ -185,8 +199,8 @@ class Client:
     def __init__(self, path: Path | None = None) -> None:
         self._path = path or locations.coordinator_socket()
 
-    def _call(self, method: str, target: str, body: bytes | None = None) -> Any:
-        connection = _UnixConnection(self._path, PATIENCE)
+    def _call(self, method: str, target: str, body: bytes | None = None, patience: float = PATIENCE) -> Any:
+        connection = _UnixConnection(self._path, patience)
         try:
             connection.request(method, target, body, {"Content-Type": "application/json"})
             answer = connection.getresponse()
@@ -207,13 +221,13 @@ class Client:
         found: dict[str, Any] = self._call("GET", "/v1/info")
         return found
 
-    def board(self) -> list[Cluster]:
-        """What is known now."""
-        return self._get(list[Cluster], "/v1/board")
+    def board(self, *, whole: bool = True) -> list[Cluster]:
+        """What is known now; unless ``whole``, of large fleets only the machines that are asked themselves."""
+        return self._get(list[Cluster], f"/v1/board?whole={whole}")
 
-    def refresh(self) -> list[Cluster]:
+    def refresh(self, *, whole: bool = True) -> list[Cluster]:
         """Ask every node now."""
-        return self._get(list[Cluster], "/v1/refresh", "POST")
+        return self._get(list[Cluster], f"/v1/refresh?whole={whole}", "POST")
 
     def service(self, key: str) -> ServiceDetail:
         """Specification and last log lines of ``cluster/name``."""
@@ -227,6 +241,11 @@ class Client:
         """Start it."""
         return self._get(Migration, "/v1/migrations", "POST", request_body(request, confirm))
 
+    def deploy(self, deployment: Deployment) -> Place:
+        """Start a service; where it is now. Waits until its image is there."""
+        body = json.dumps(encode(deployment)).encode()
+        return shaped(Place, self._call("POST", "/v1/services", body, DEPLOYED))
+
     def migrations(self) -> list[Migration]:
         """All, newest first."""
         return self._get(list[Migration], "/v1/migrations")
@@ -238,6 +257,30 @@ class Client:
     def cancel(self, migration_id: str) -> Migration:
         """Call it off. Raises UmsuiError with code ``too-late`` after commit."""
         return self._get(Migration, f"/v1/migrations/{migration_id}/cancel", "POST")
+
+    def resolve(self, migration_id: str) -> Migration:
+        """Take up again what ended as unknown. Raises BadInput when its outcome is known."""
+        return self._get(Migration, f"/v1/migrations/{migration_id}/resolve", "POST")
+
+    def switch(self, node: str, action: str, *, force: bool = False) -> Operation:
+        """Begin to start or stop the machine of ``cluster/node``."""
+        return self._get(Operation, f"/v1/nodes/{quote(node)}/{action}" + ("?force=true" if force else ""), "POST")
+
+    def operations(self) -> list[Operation]:
+        """Machines being started and stopped, and the last that were; newest first."""
+        return self._get(list[Operation], "/v1/operations")
+
+    def operation(self, operation_id: str) -> Operation:
+        """One of them."""
+        return self._get(Operation, f"/v1/operations/{quote(operation_id)}")
+
+    def cancel_operation(self, operation_id: str) -> Operation:
+        """Switch the machine back. Raises UmsuiError with code ``too-late`` when it has ended."""
+        return self._get(Operation, f"/v1/operations/{quote(operation_id)}/cancel", "POST")
+
+    def kubeconfig(self, cluster: str) -> str:
+        """Credentials for a managed Kubernetes cluster."""
+        return str(self._call("GET", f"/v1/clusters/{quote(cluster)}/kubeconfig")["kubeconfig"])
 
     def doctor(self, node: str | None = None) -> list[Finding]:
         """What nodes lack; ``node`` is ``cluster/node``."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from functools import cache
@@ -12,39 +12,71 @@ from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 T = TypeVar("T")
 
 
+Reader = Callable[[Any], Any]
+
+
 def decode(shape: type[T], data: Any) -> T:
     """``data`` (parsed JSON) as ``shape``; keys that the shape has not are left out. Raises ValueError, TypeError."""
-    result: T = _decode(shape, data)
+    reader = _reader(shape)  # type: ignore[arg-type]
+    result: T = data if reader is None else reader(data)
     return result
 
 
 @cache
-def _hints(shape: type[Any]) -> dict[str, Any]:
-    return get_type_hints(shape)
-
-
-def _decode(shape: Any, data: Any) -> Any:
+def _reader(shape: Any) -> Reader | None:
+    """How a shape is read, worked out once: a cluster may have thousands of services. None: as JSON has it."""
     if is_dataclass(shape) and isinstance(shape, type):
-        hints = _hints(shape)
-        return shape(**{f.name: _decode(hints[f.name], data[f.name]) for f in fields(shape) if f.name in data})
+        return _object(shape)
     if isinstance(shape, type) and issubclass(shape, Enum):
-        return shape(data)
+        return _member(shape)
     if get_origin(shape) is not None:
-        return _decode_generic(get_origin(shape), get_args(shape), data)
-    return float(data) if shape is float else data
+        return _generic(get_origin(shape), get_args(shape))
+    return float if shape is float else None
 
 
-def _decode_generic(origin: Any, arguments: tuple[Any, ...], data: Any) -> Any:
+@cache
+def _fields(shape: type[Any]) -> tuple[list[str], list[tuple[str, Reader]]]:
+    """Names of fields that are taken as they are, and of the others with their readers."""
+    hints = get_type_hints(shape)
+    readers = {field.name: _reader(hints[field.name]) for field in fields(shape)}
+    plain = [name for name, reader in readers.items() if reader is None]
+    return plain, [(name, reader) for name, reader in readers.items() if reader is not None]
+
+
+def _object(shape: type[Any]) -> Reader:
+    def read(data: Any) -> Any:
+        plain, others = _fields(shape)  # type: ignore[arg-type]  # only now: a shape may be part of itself
+        values = {name: data[name] for name in plain if name in data}
+        for name, reader in others:
+            if name in data:
+                values[name] = reader(data[name])
+        return shape(**values)
+
+    return read
+
+
+def _member(shape: type[Enum]) -> Reader:
+    members = {member.value: member for member in shape}
+    return lambda data: members.get(data) or shape(data)  # which raises ValueError in its own words
+
+
+def _generic(origin: Any, arguments: tuple[Any, ...]) -> Reader:
     if origin in (Union, types.UnionType):
-        if data is None:
-            return None
-        return _decode(next(each for each in arguments if each is not type(None)), data)
-    if origin is tuple:
-        inner = arguments if Ellipsis not in arguments else (arguments[0],) * len(data)
-        return tuple(_decode(each, item) for each, item in zip(inner, data, strict=True))
+        inner = _reader(next(each for each in arguments if each is not type(None)))
+        return lambda data: data if data is None or inner is None else inner(data)
+    if origin is tuple and Ellipsis not in arguments:
+        readers = [_reader(each) or _same for each in arguments]
+        return lambda data: tuple(reader(item) for reader, item in zip(readers, data, strict=True))
     if issubclass(origin, Mapping):
-        return {key: _decode(arguments[1], value) for key, value in data.items()}
-    return [_decode(arguments[0], item) for item in data]
+        of_values = _reader(arguments[1]) or _same
+        return lambda data: {key: of_values(value) for key, value in data.items()}
+    of_items = _reader(arguments[0]) or _same
+    kind = tuple if origin is tuple else list
+    return lambda data: kind(map(of_items, data))
+
+
+def _same(value: Any) -> Any:
+    return value
 
 
 def encode(value: Any) -> Any:

@@ -1,26 +1,40 @@
-"""What runs where: a thread a node, so that one that does not answer delays no other."""
+"""What runs where: a thread a node and a cloud, so that one that does not answer delays no other."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from umsui import adapters
-from umsui.config import ClusterConfig, Config
+from umsui.adapters import ApiOrchestrator, Orchestrator, Transport
+from umsui.config import ClusterConfig, Config, NodeConfig
+from umsui.coordinator.api_cluster import ApiCluster, ApiNode
 from umsui.coordinator.bus import Bus
 from umsui.coordinator.codec import encode
+from umsui.coordinator.fleet import OFF, Fleet, has_provider, managed_name
+from umsui.coordinator.picture import Moves, ageless, marked, slim, together, usual_approach
 from umsui.coordinator.watcher import Watcher
-from umsui.errors import BadInput
-from umsui.interface import APPROACHES
+from umsui.errors import BadInput, UmsuiError, Unreachable
 from umsui.interface.protocol import End
-from umsui.model import Approach, Authority, Cluster, ClusterState, Migration, Node, Place, Service, ServiceState, Step
+from umsui.model import (
+    Cluster,
+    ClusterState,
+    ManagedCluster,
+    Migration,
+    Node,
+    Place,
+    Power,
+    ServiceState,
+    Step,
+)
 
 STALE = 3.0  # polls that may be missed before a node's state is called stale
 GAP = 0.2  # seconds at least between two publications: a cluster of 1,000 nodes changes all the time
 LOOK = 1.0  # seconds between two looks for a new watcher, and for clusters that have grown stale
-LABEL = "umsui.io/migration"
+SPARE = 10.0  # times as long as a publication took, until the next: a large fleet must not take a whole core
+FALTERS = 4  # polls in a row; a node that fails more often is down
 AFTER_COMMIT = {Step.COMMIT, Step.FIRST_REPLY, Step.REMOVE_SOURCE, Step.CLEAN_UP}
 """Steps in which, once the decision is made, the destination is the service and arrives no longer."""
 
@@ -40,30 +54,91 @@ class Inventory:
         self._dirty: set[str] = set()
         self._next: dict[str, float] = {}  # when each may be published again, by the monotonic clock
         self._change = threading.Condition()
-        self._watchers: dict[Place, Watcher] = {}
+        self._started = False
+        self._sync = threading.Lock()
+        self._watchers: dict[Place, Watcher] = {}  # replaced as a whole, never changed, as are the lists of ``_of``
+        self._of: dict[str, list[Watcher]] = {name: [] for name in self._clusters}
+        self._adapters: dict[str, tuple[Orchestrator, Callable[..., Transport]]] = {}
+        self._fleets: dict[str, Fleet] = {}
+        self._apis: dict[str, ApiCluster] = {}
         self._missing: dict[str, str] = {}  # cluster -> the adapter that it lacks
         for cluster in config.clusters:
             self._watch(cluster)
-        self._of = {
-            name: [watcher for watcher in self._watchers.values() if watcher.place.cluster == name]
-            for name in self._clusters
-        }
+            if has_provider(cluster):
+                self._fleets[cluster.name] = self._fleet(cluster)
 
     def _watch(self, cluster: ClusterConfig) -> None:
         try:
+            # Once: looking for an adapter among the installed packages takes 20 ms.
             orchestrator = adapters.load("orchestrators", cluster.orchestrator)()
-            transport = adapters.load("transports", "ssh")
+            if cluster.orchestrator == "kubernetes":
+                if not has_provider(cluster):
+                    self._apis[cluster.name] = self._api(cluster, orchestrator)
+                return
+            self._adapters[cluster.name] = (orchestrator, adapters.load("transports", "ssh"))
         except KeyError as error:
             self._missing[cluster.name] = str(error.args[0])
             return
-        for node in cluster.nodes:
-            watcher = Watcher(cluster, node, orchestrator, transport, lambda: self.tell(cluster.name))
-            self._watchers[watcher.place] = watcher
+        self._replace(cluster.name, [self._watcher(cluster, node) for node in cluster.nodes])
+
+    def _api(self, cluster: ClusterConfig, orchestrator: ApiOrchestrator) -> ApiCluster:
+        way = adapters.load("transports", "kubernetes")
+        return ApiCluster(cluster, orchestrator, way, lambda: self.tell(cluster.name))
+
+    def _watcher(self, cluster: ClusterConfig, node: NodeConfig | Node) -> Watcher:
+        orchestrator, transport = self._adapters[cluster.name]
+        return Watcher(cluster, node, orchestrator, transport, lambda: self.tell(cluster.name))
+
+    def _replace(self, name: str, watchers: list[Watcher]) -> None:
+        others = {place: each for place, each in self._watchers.items() if place.cluster != name}
+        self._of = {**self._of, name: watchers}
+        self._watchers = others | {watcher.place: watcher for watcher in watchers}
+
+    def _fleet(self, cluster: ClusterConfig) -> Fleet:
+        def changed() -> None:
+            if cluster.name not in self._missing:
+                self._follow(cluster, fleet)
+            self.tell(cluster.name)
+
+        fleet = Fleet(cluster, changed, self._config.coordinator.poll_cloud, lambda: bool(self._running()))
+        return fleet
+
+    def _follow(self, cluster: ClusterConfig, fleet: Fleet) -> None:
+        """Watch the machines that run and have an address, as many as the config says; leave those that are gone."""
+        running = [node for node in fleet.nodes if node.ssh and node.machine and node.machine.power is Power.RUNNING]
+        wanted = {node.name: node for node in running[: cluster.watch]}
+        fixed = {node.name for node in cluster.nodes}
+        with self._sync:
+            if self._stop.is_set():
+                return
+            kept: list[Watcher] = []
+            left: list[Watcher] = []
+            for watcher in self._of[cluster.name]:
+                name = watcher.place.node
+                stays = name in fixed or (name in wanted and wanted[name].ssh == watcher.node.ssh)
+                (kept if stays else left).append(watcher)
+            known = {watcher.place.node for watcher in kept}
+            fresh = [self._watcher(cluster, node) for name, node in wanted.items() if name not in known]
+            if fresh or left:
+                self._replace(cluster.name, [*kept, *fresh])
+            if self._started:
+                self._run(fresh)
+        for watcher in left:
+            watcher.retire()
 
     def start(self) -> None:
         """Begin to poll."""
         threading.Thread(target=self._publish, name="board", daemon=True).start()
-        for watcher in self._watchers.values():
+        with self._sync:
+            self._started = True
+            self._run(self._watchers.values())
+        for name, fleet in self._fleets.items():
+            threading.Thread(target=fleet.run, name=f"fleet {name}", daemon=True).start()
+        for name, api in self._apis.items():
+            threading.Thread(target=api.run, args=(self._stop,), name=f"api {name}", daemon=True).start()
+
+    def _run(self, watchers: Iterable[Watcher]) -> None:
+        for watcher in watchers:
             name = f"node {watcher.place.cluster}/{watcher.place.node}"
             threading.Thread(target=watcher.run, args=(self._pause, self._stop), name=name, daemon=True).start()
 
@@ -74,6 +149,10 @@ class Inventory:
             self._change.notify_all()
         for watcher in self._watchers.values():
             watcher.look()
+        for api in self._apis.values():
+            api.look()
+        for fleet in self._fleets.values():
+            fleet.stop()
 
     def _pause(self) -> float:
         settings = self._config.coordinator
@@ -82,12 +161,28 @@ class Inventory:
     # -- looking ----------------------------------------------------------------------------------------------------
 
     def refresh(self) -> list[Cluster]:
-        """Ask every node now and wait until each has answered or failed, ``coordinator.timeout`` seconds at most."""
+        """Ask every cloud, then every node, and wait for their answers, ``coordinator.timeout`` seconds at most.
+
+        A node that failed for the first time is asked once more: an engine cannot list a container that just goes.
+        """
         end = time.monotonic() + self._config.coordinator.timeout
-        asked = [(watcher, watcher.look()) for watcher in self._watchers.values()]
-        for watcher, ticket in asked:
-            watcher.wait(ticket, max(end - time.monotonic(), 0.0))
+        lists = [(fleet, fleet.look()) for fleet in self._fleets.values()]
+        for fleet, number in lists:
+            fleet.wait(number, max(end - time.monotonic(), 0.0))
+        apis = [(api, api.look()) for api in self._apis.values()]
+        watchers = list(self._watchers.values())
+        for _ in range(2):
+            asked = [(watcher, watcher.look()) for watcher in watchers]
+            for watcher, ticket in asked:
+                watcher.wait(ticket, max(end - time.monotonic(), 0.0))
+            watchers = [watcher for watcher in watchers if watcher.failures == 1]
+        for api, round_ in apis:
+            api.wait(round_, max(end - time.monotonic(), 0.0))
         return self.clusters()
+
+    def falters(self) -> bool:
+        """Whether a node has just begun to fail: it may be back in a moment."""
+        return any(0 < watcher.failures <= FALTERS for watcher in self._watchers.values())
 
     def look(self, *places: Place) -> None:
         """Look at these nodes now: something has just changed there."""
@@ -104,18 +199,53 @@ class Inventory:
 
     def end(self, place: Place) -> End:
         """A connection to that node. Raises BadInput."""
+        return self.watcher(place).end()
+
+    def watcher(self, place: Place) -> Watcher | ApiNode:
+        """Who watches that node. Raises BadInput."""
+        if place.cluster in self._apis:
+            return self._apis[place.cluster].node(place.node)
         if place not in self._watchers:
-            message = f"there is no node {place.cluster}/{place.node}"
-            raise BadInput(message, "`umsui nodes` lists them", code="unknown-node")
-        return self._watchers[place].end()
+            raise self._unknown(place)
+        return self._watchers[place]
+
+    def _unknown(self, place: Place) -> UmsuiError:
+        fleet = self._fleets.get(place.cluster)
+        node = fleet.node(place.node) if fleet else None
+        name = f"{place.cluster}/{place.node}"
+        if node is None or node.machine is None:
+            return BadInput(f"there is no node {name}", "`umsui nodes` lists them", code="unknown-node")
+        if node.machine.power in OFF:
+            return Unreachable(f"{name} is switched off", f"umsui nodes start {name}", code="node-stopped")
+        if not node.ssh:
+            return Unreachable(f"{name} has no address", "give it one, or set `address` in the config")
+        return Unreachable(f"{name} is not watched", "raise `watch` in the config; see docs/clouds.md")
+
+    def fleet(self, cluster: str) -> Fleet:
+        """The machines of a cluster as its provider has them. Raises BadInput where no provider is asked."""
+        if cluster not in self._clusters:
+            raise BadInput(f"there is no cluster {cluster}", "`umsui clusters` lists them", code="unknown-cluster")
+        if cluster not in self._fleets:
+            words = f"{cluster} is a list of nodes: no provider is asked about it"
+            raise BadInput(words, "docs/clouds.md tells how a cluster is found in a cloud", code="no-provider")
+        return self._fleets[cluster]
+
+    def managed(self, name: str) -> tuple[Fleet, ManagedCluster]:
+        """A managed Kubernetes cluster, and whose it is. Raises BadInput."""
+        for fleet in self._fleets.values():
+            for each in fleet.managed:
+                if managed_name(fleet.config, each) == name:
+                    return fleet, each
+        known = ", ".join(managed_name(fleet.config, each) for fleet in self._fleets.values() for each in fleet.managed)
+        raise BadInput(f"no provider manages a cluster {name}", f"known: {known or 'none'}", code="unknown-cluster")
 
     def places(self) -> list[Place]:
         """All nodes."""
-        return list(self._watchers)
+        return [*self._watchers, *(Place(name, node.name) for name, api in self._apis.items() for node in api.nodes())]
 
     def ends(self) -> list[End]:
         """All nodes. Raises BadInput for an address that is none."""
-        return [watcher.end() for watcher in self._watchers.values()]
+        return [self.end(place) for place in self.places()]
 
     # -- telling ----------------------------------------------------------------------------------------------------
 
@@ -135,8 +265,10 @@ class Inventory:
                 due = set(self._clusters) if quiet and not self._dirty else self._due()
                 self._dirty -= due
             for name in sorted(due):
+                began = time.monotonic()
                 self._tell(name)
-                self._next[name] = time.monotonic() + GAP
+                now = time.monotonic()
+                self._next[name] = now + max(GAP, SPARE * (now - began))
             wait = GAP if self._dirty else LOOK
             if self._bus.watched and not watched:
                 self._look_again()
@@ -148,21 +280,30 @@ class Inventory:
 
     def _tell(self, name: str) -> None:
         """Publish a cluster, if more than ages differs from what was last published."""
-        cluster = self._cluster(self._clusters[name], self._moves())
-        ageless = replace(cluster, age=0.0, nodes=tuple(replace(node, age=0.0) for node in cluster.nodes))
-        if self._told.get(name) != ageless:
-            self._told[name] = ageless
-            self._bus.publish("cluster", encode(cluster))
+        for cluster in self._found(self._clusters[name], self._moves()):
+            news = replace(cluster, age=0.0, nodes=tuple(ageless(node) for node in cluster.nodes))
+            if self._told.get(cluster.name) != news:
+                self._told[cluster.name] = news
+                self._bus.publish("cluster", encode(slim(cluster)))
 
     def clusters(self, without: str = "") -> list[Cluster]:
         """The board; ``without`` is a migration that does not count (its own plan must not see it)."""
         moves = self._moves(without)
-        return [self._cluster(cluster, moves) for cluster in self._config.clusters]
+        return [found for cluster in self._config.clusters for found in self._found(cluster, moves)]
+
+    def _found(self, config: ClusterConfig, moves: Moves) -> list[Cluster]:
+        """A cluster of the config; where it stands for managed ones, those."""
+        if config.name in self._apis:
+            return [self._by_api(config, self._apis[config.name], moves)]
+        fleet = self._fleets.get(config.name)
+        if fleet is None or not (fleet.managed or fleet.gone):
+            return [self._cluster(config, moves)]
+        return fleet.kubernetes(max(time.time() - fleet.seen, 0.0))
 
     # -- putting together -------------------------------------------------------------------------------------------
 
-    def _moves(self, without: str = "") -> Mapping[tuple[str, str, str], tuple[Migration, ServiceState]]:
-        """(cluster, node, service) -> the migration that it takes part in, and how."""
+    def _moves(self, without: str = "") -> Moves:
+        """Those that go on now, by their services."""
         found: dict[tuple[str, str, str], tuple[Migration, ServiceState]] = {}
         for each in self._running():
             if each.id == without:
@@ -174,14 +315,19 @@ class Inventory:
                 found["", "", each.id] = (each, ServiceState.ARRIVING)
         return found
 
-    def _cluster(
-        self, config: ClusterConfig, moves: Mapping[tuple[str, str, str], tuple[Migration, ServiceState]]
-    ) -> Cluster:
-        watchers, now = self._of[config.name], time.time()
-        nodes = tuple(self._aged(watcher, now) for watcher in watchers)
+    def _cluster(self, config: ClusterConfig, moves: Moves) -> Cluster:
+        watchers, now, fleet = self._of[config.name], time.time(), self._fleets.get(config.name)
+        watched = {watcher.place.node: self.aged(watcher, now) for watcher in watchers}
+        nodes = tuple(watched.values()) if fleet is None else together(watched, fleet.nodes)
         approach = usual_approach(config)
-        services = [_marked(service, moves, approach) for watcher in watchers for service in watcher.services]
+        services = [marked(service, moves, approach) for watcher in watchers for service in watcher.services]
         state, error, fix = self._state(config, watchers, nodes)
+        until, age = 0.0, max((node.age for node in watched.values()), default=0.0)
+        if fleet is not None:
+            told, words, way, until = fleet.condition()
+            if told is not None and (fleet.trouble or not watched or told is ClusterState.CONNECTING):
+                state, error, fix = told, words, way
+            age = max(age, now - fleet.seen) if fleet.seen and (fleet.trouble or not watched) else age
         return Cluster(
             name=config.name,
             provider=config.provider,
@@ -191,13 +337,34 @@ class Inventory:
             state=state,
             error=error,
             fix=fix,
-            age=max((node.age for node in nodes), default=0.0),
+            age=age,
             simulated=config.lab,
             nodes=nodes,
             services=tuple(sorted(services, key=lambda service: (service.name, service.node))),
+            until=until,
         )
 
-    def _aged(self, watcher: Watcher, now: float) -> Node:
+    def _by_api(self, config: ClusterConfig, api: ApiCluster, moves: Moves) -> Cluster:
+        state, error, fix, age = api.condition()
+        approach = usual_approach(config)
+        services = [marked(service, moves, approach) for service in api.services]
+        return Cluster(
+            name=config.name,
+            provider=config.provider,
+            orchestrator=config.orchestrator,
+            authority=config.authority,
+            protected=config.protected,
+            state=state,
+            error=error,
+            fix=fix,
+            age=age,
+            simulated=config.lab,
+            nodes=api.nodes(),
+            services=tuple(sorted(services, key=lambda service: (service.name, service.node))),
+        )
+
+    def aged(self, watcher: Watcher | ApiNode, now: float) -> Node:
+        """A node as it was last seen, with how long ago that was at ``now`` (Unix time)."""
         node, seen = watcher.node, watcher.seen
         age = max(now - seen, 0.0) if seen else 0.0
         stale = node.state is ClusterState.LIVE and age > STALE * self._config.coordinator.poll_idle
@@ -211,36 +378,13 @@ class Inventory:
             adapter = self._missing[config.name]
             fix = f"pip install 'umsui[{adapter}]'" if adapter in ("docker", "kubernetes") else ""
             return ClusterState.UNREACHABLE, f"no adapter for {adapter} is installed", fix
-        if not watchers:
+        if not nodes:
             return ClusterState.EMPTY, "no nodes are configured", "add nodes to the config"
-        order = [ClusterState.LIVE, ClusterState.STALE, ClusterState.CONNECTING, ClusterState.FORBIDDEN]
+        order = [ClusterState.LIVE, ClusterState.STALE, ClusterState.CONNECTING, ClusterState.THROTTLED]
+        order += [ClusterState.EXPIRED, ClusterState.FORBIDDEN]
         states = {node.state for node in nodes}
+        if not watchers:  # what its provider says is all there is to know
+            return (ClusterState.STOPPED if states == {ClusterState.STOPPED} else ClusterState.LIVE), "", ""
         state = next((each for each in order if each in states), ClusterState.UNREACHABLE)
         failed = next((watcher for watcher in watchers if watcher.node.error), None)
         return (state, failed.node.error, failed.fix) if failed else (state, "", "")
-
-
-def _marked(
-    service: Service,
-    moves: Mapping[tuple[str, str, str], tuple[Migration, ServiceState]],
-    approach: Approach | None,
-) -> Service:
-    """With the migration that it takes part in; the reserved container is also known by its label."""
-    found = moves.get((service.cluster, service.node, service.name)) or moves.get(
-        ("", "", service.labels.get(LABEL, ""))
-    )
-    if found is None:
-        return replace(service, approach=None if service.obstacle else approach)
-    migration, state = found
-    obstacle = "" if state is ServiceState.ARRIVING else service.obstacle
-    return replace(
-        service, state=state, migration=migration.id, obstacle=obstacle, approach=None if obstacle else approach
-    )
-
-
-def usual_approach(cluster: ClusterConfig) -> Approach | None:
-    """The approach for a service of this cluster, as far as authority alone tells; a plan tells more."""
-    built = {approach for approach, _, source, _ in APPROACHES if source == cluster.orchestrator}
-    allowed = [Approach.ORCHESTRATOR] if cluster.authority is Authority.FULL else []
-    allowed += [Approach.SERVICE] if cluster.authority is not Authority.NONE else []
-    return next((each for each in (*allowed, Approach.CONTAINER) if each in built), None)

@@ -192,6 +192,22 @@ class Journal:
             return bool(json.loads(last)["kind"] == "outcome")
         return False
 
+    def reopen(self, migration: Migration) -> None:
+        """It goes on, although it had ended: its recording's outcome becomes a line of the log."""
+        with self._lock:
+            path = self.recordings / f"{migration.id}.jsonl"
+            lines = path.read_text(errors="replace").splitlines() if path.exists() else []
+            if lines and self.concluded(migration.id):
+                last = json.loads(lines[-1])
+                error = last["result"]["error"] or {}
+                words = f"the outcome was {last['result']['outcome']}: {error.get('message', '')}"
+                told = Event(last["t"], migration.id, "log", {"level": "warning", "message": words})
+                lines[-1] = json.dumps({**encode(told.flat()), "n": len(lines) - 1}, separators=(",", ":"))
+                fresh = path.with_suffix(".new")
+                fresh.write_text("".join(f"{line}\n" for line in lines))
+                fresh.replace(path)
+            self._set(self._db, migration.id, document=_dump(migration), finished=None)
+
     def close(self) -> None:
         """Close all files."""
         with self._lock:
@@ -218,7 +234,9 @@ class Journal:
 
 def without_secrets(specification: Specification) -> Specification:
     """What may be written down of a specification."""
-    return replace(specification, environment={}, entrypoint=(), command=(), labels={}, annotations={}, health={})
+    parts = tuple(without_secrets(part) for part in specification.parts)
+    kept = replace(specification, environment={}, entrypoint=(), command=(), labels={}, annotations={}, health={})
+    return replace(kept, parts=parts)
 
 
 def _connect(path: Path, synchronous: str) -> sqlite3.Connection:

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 PATIENCE = 0.5  # seconds for a reply; a frozen service answers after its thaw, on the same connection
 EAGER = 0.05  # for the first reply at the new place: a packet that was lost must not hide a service that answers
 BATCH = 0.1  # seconds between two events
+CALM = 0.05  # seconds between two questions while nothing is switched: what clients see of the copying ahead
+CALM_BATCH = 0.5
 REDIS = 6379
 
 Sample = tuple[float, float | None]
@@ -50,9 +52,12 @@ def ask(address: Address, patience: float = PATIENCE) -> float | None:
 class Prober:
     """Asks at both ends every ``interval`` seconds. ``emit(kind, **data)`` gets the samples in batches."""
 
-    def __init__(self, source: Address, destination: Address, interval: float, emit: Callable[..., None]) -> None:
+    def __init__(
+        self, source: Address, destination: Address | Callable[[], Address], interval: float, emit: Callable[..., None]
+    ) -> None:
+        """A function tells the destination when the switch begins: a pod has its address only then."""
         self._source = source
-        self._destination = destination
+        self._where = destination
         self._interval = interval
         self._emit = emit
         self._stop = threading.Event()
@@ -61,19 +66,29 @@ class Prober:
         self._last: float | None = None  # when the service last replied, at the source
         self._first: float | None = None  # when it first replied, at the destination
         self._following = False
+        self._quick = threading.Event()
         self._arrived = threading.Event()
         self._threads: list[threading.Thread] = []
 
     def start(self) -> bool:
-        """Begin at the source; False when the service does not answer there, so that nothing can be measured."""
+        """Begin at the source, calmly; False when the service does not answer there, so that nothing can be measured.
+
+        A service is asked each 50 ms until ``quicken``: in a long copy ahead that would otherwise be a load of its own.
+        """
         if not any(ask(self._source) is not None for _ in range(3)):
             return False
         self._run(self._ask_source)
         self._run(self._report)
         return True
 
+    def quicken(self) -> None:
+        """The switch is near: ask every ``interval`` seconds."""
+        self._quick.set()
+
     def follow(self) -> None:
         """The switch begins: ask at the destination, too."""
+        self._quick.set()
+        self._destination = self._where() if callable(self._where) else self._where
         self._following = True
         self._run(self._ask_destination)
 
@@ -82,6 +97,7 @@ class Prober:
 
         False when the service answers at its new place already: nobody knows since when.
         """
+        self._destination = self._where() if callable(self._where) else self._where
         if ask(self._destination) is not None:
             return False
         self._last = last
@@ -103,7 +119,10 @@ class Prober:
                     self._samples.append((asked, took))
                     if took is not None:
                         self._last = asked + took
-            self._stop.wait(self._interval)
+            if self._quick.is_set():
+                self._stop.wait(self._interval)
+            else:
+                self._quick.wait(CALM)
 
     def _ask_destination(self) -> None:
         while not self._stop.is_set():
@@ -118,7 +137,11 @@ class Prober:
             self._stop.wait(self._interval)
 
     def _report(self) -> None:
-        while not self._stop.wait(BATCH):
+        while not self._stop.is_set():
+            if self._quick.is_set():
+                self._stop.wait(BATCH)
+            else:
+                self._quick.wait(CALM_BATCH)
             self._tell()
         self._tell()
 
@@ -147,5 +170,6 @@ class Prober:
     def stop(self) -> None:
         """Ask no more; the last samples are told."""
         self._stop.set()
+        self._quick.set()  # nobody sleeps on
         for thread in self._threads:
             thread.join(PATIENCE + 1.0)

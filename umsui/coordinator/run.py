@@ -8,11 +8,11 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields, replace
-from typing import Any
+from typing import Any, Protocol
 
 from umsui.coordinator.bus import Bus
 from umsui.coordinator.codec import encode
-from umsui.coordinator.journal import Journal
+from umsui.coordinator.journal import Decision, Journal
 from umsui.coordinator.prober import Prober
 from umsui.documents import result_document
 from umsui.errors import Cancelled, UmsuiError
@@ -22,6 +22,19 @@ from umsui.model import PHASE_OF, Event, Failure, Migration, Outcome, Overhead, 
 log = logging.getLogger(__name__)
 
 BYTES = {field.name for field in fields(Traffic)}
+
+
+class Watch(Protocol):
+    """``umsui.coordinator.vigil.Vigil``."""
+
+    def look(self) -> None:
+        """Look now."""
+
+    def hold(self) -> None:
+        """Not again for a while."""
+
+    def stop(self) -> None:
+        """Look no more."""
 
 
 class Run:
@@ -44,7 +57,9 @@ class Run:
         self._ended = False
         self.frozen_at: float | None = None
         self.move: Move | None = None
+        self.trouble: UmsuiError | None = None  # what somebody has changed behind its back
         self.prober: Prober | None = None
+        self.vigil: Watch | None = None
         self.max_downtime: float | None = None
         self.ends_at: float | None = None
         self.idle = 0.0  # seconds spent on measuring only
@@ -75,6 +90,11 @@ class Run:
     def migration(self) -> Migration:
         """Its document, as it is now."""
         return self._migration
+
+    @property
+    def decision(self) -> Decision | None:
+        """What was decided, if anything."""
+        return self._journal.decision(self.id)
 
     @property
     def id(self) -> str:
@@ -173,7 +193,12 @@ class Run:
     @property
     def halted(self) -> bool:
         """Whether the approach should stop where it is: cancelled, or out of time; never after the decision."""
-        return self._migration.cancellable and (self.cancelled or self.overdue() is not None)
+        stopped = self.cancelled or self.trouble is not None or self.overdue() is not None
+        return self._migration.cancellable and stopped
+
+    def upset(self, trouble: UmsuiError) -> None:
+        """Somebody has changed something that must stay as it is: this ends at its next step."""
+        self.trouble = self.trouble or trouble
 
     def overdue(self) -> UmsuiError | None:
         """What to say when the deadline has passed."""
@@ -184,14 +209,14 @@ class Run:
         )
 
     def check(self) -> None:
-        """Raises Cancelled, or UmsuiError when the deadline has passed; after the decision neither counts."""
+        """Raises Cancelled, or UmsuiError when out of time or upset; after the decision nothing of that counts."""
         if not self._migration.cancellable:
             return
         if self.cancelled:
             raise Cancelled("cancelled by the operator")
-        late = self.overdue()
-        if late is not None:
-            raise late
+        stopped = self.trouble or self.overdue()
+        if stopped is not None:
+            raise stopped
 
     def check_downtime(self) -> None:
         """Guarantee 6: rather abort than exceed the budget. Raises UmsuiError."""
@@ -271,5 +296,7 @@ class Run:
         """End what it holds; changes nothing at the nodes."""
         if self.prober is not None:
             self.prober.stop()
+        if self.vigil is not None:
+            self.vigil.stop()
         if self.move is not None:
             self.move.close()

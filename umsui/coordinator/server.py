@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import time
 from collections.abc import AsyncIterator, Callable
@@ -21,16 +20,23 @@ from umsui import __version__
 from umsui.config import complaint
 from umsui.coordinator.client import ServiceDetail
 from umsui.coordinator.codec import encode
+from umsui.coordinator.details import benchmarks, first_container, node_details, service_details
+from umsui.coordinator.operations import machine_actions
+from umsui.coordinator.picture import slim
+from umsui.coordinator.streams import Messages, streamed, subscription
 from umsui.coordinator.workflow import Engine
-from umsui.decision import doctor, find_service
+from umsui.decision import doctor, find_cluster, find_service
+from umsui.decision.api_checks import rights
+from umsui.decision.resolve import choose_node
 from umsui.documents import result_document
 from umsui.errors import BadInput, UmsuiError
+from umsui.interface import composition
+from umsui.interface.deployment import deploy
 from umsui.interface.probe import Probes
-from umsui.model import Cluster, Event, Exit, Finding, Migration, MigrationRequest, Place, Plan
+from umsui.model import Cluster, Deployment, Event, Exit, Finding, Migration, MigrationRequest, Place, Plan
 
 DOCTORS = 16  # nodes that are examined at once
-CONFLICTS = {"already-moving"}  # codes of bad input that would be right at another time
-HEARTBEAT = 5.0  # seconds between two signs of life on a quiet stream
+CONFLICTS = {"already-moving", "busy", "in-use", "no-change"}  # codes of bad input that would be right at another time
 
 STATUS = {
     Exit.USAGE: 400,
@@ -84,8 +90,12 @@ def application(engine: Engine, shutdown: Callable[[], None]) -> FastAPI:
         shutdown()
         return {"state": "stopping"}
 
+    service_details(api, engine)  # first: a service's own path would take in theirs
     _inventory(api, engine)
     _migrations(api, engine)
+    node_details(api, engine)
+    benchmarks(api)
+    machine_actions(api, engine)
     return api
 
 
@@ -118,45 +128,63 @@ def _errors(api: FastAPI) -> None:
 
 def _inventory(api: FastAPI, engine: Engine) -> None:
     @api.get("/v1/board")
-    def board() -> list[Cluster]:
-        return engine.inventory.clusters()
+    def board(whole: bool = True) -> list[Cluster]:
+        found = engine.inventory.clusters()
+        return found if whole else [slim(each) for each in found]
 
     @api.post("/v1/refresh")
-    def refresh() -> list[Cluster]:
-        return engine.inventory.refresh()
+    def refresh(whole: bool = True) -> list[Cluster]:
+        found = engine.inventory.refresh()
+        return found if whole else [slim(each) for each in found]
 
-    @api.get("/v1/services/{cluster}/{name}")
+    @api.get("/v1/services/{cluster}/{name:path}")
     def service(cluster: str, name: str) -> ServiceDetail:
         found = find_service(engine.inventory.clusters(), f"{cluster}/{name}")
         end = engine.inventory.end(Place(found.cluster, found.node))
-        spec = end.orchestrator.specification(end.transport, name)
-        return ServiceDetail(found, spec, tuple(end.orchestrator.logs(end.transport, name, 100)))
+        spec = composition.specification(end, name, found.containers)
+        return ServiceDetail(found, spec, tuple(end.orchestrator.logs(end.transport, first_container(found), 100)))
 
     @api.get("/v1/doctor")
     def examine(node: str | None = None) -> list[Finding]:
         places = [place for place in engine.inventory.places() if node in (None, f"{place.cluster}/{place.node}")]
         if not places and node is not None:
-            raise BadInput(f"there is no node {node}", "`umsui nodes` lists them (cluster/node)", code="unknown-node")
+            cluster, _, name = node.partition("/")
+            engine.inventory.watcher(Place(cluster, name))  # says why: unknown, switched off, without an address
         with ThreadPoolExecutor(DOCTORS) as pool:
             return [finding for found in pool.map(lambda place: examined(engine, place), places) for finding in found]
 
     @api.get("/v1/watch")
     async def watch() -> StreamingResponse:
-        return StreamingResponse(_watch(engine), media_type="text/event-stream")
+        return streamed(_watch(engine))
 
 
 def examined(engine: Engine, place: Place) -> list[Finding]:
     """What one node lacks; that it does not answer is a finding, too."""
     where = f"{place.cluster}/{place.node}"
     try:
+        end = engine.inventory.end(place)
         with Probes() as probes:
-            return list(doctor(where, probes.node(engine.inventory.end(place))))
+            facts = probes.node(end)
+            return list(rights(where, facts.lacking_rights) if end.through_api else doctor(where, facts))
     except UmsuiError as error:
         why = "nothing can be moved from there or to there"
         return [Finding(error.code, ok=False, blocking=True, what=error.message, why=why, fix=error.fix, where=where)]
 
 
 def _migrations(api: FastAPI, engine: Engine) -> None:
+    @api.post("/v1/services", status_code=201)
+    def start_service(deployment: Deployment) -> Place:
+        cluster = find_cluster(engine.inventory.clusters(), deployment.cluster)
+        node = choose_node(cluster, deployment.node, Place("", ""))
+        place = Place(cluster.name, node.name)
+        engine.refuse_moving(f"{cluster.name}/{deployment.specification.name}")
+        end = engine.inventory.end(place)
+        if end.through_api:
+            raise BadInput("`umsui deploy` makes no pods", "kubectl apply; docs/kubernetes.md has what it needs")
+        deploy(end, deployment)
+        engine.inventory.look(place)
+        return place
+
     @api.post("/v1/plans")
     def plan(request: MigrationRequest) -> Plan:
         return engine.plan(request)
@@ -177,68 +205,49 @@ def _migrations(api: FastAPI, engine: Engine) -> None:
     def cancel(migration_id: str) -> Migration:
         return engine.cancel(migration_id)
 
+    @api.post("/v1/migrations/{migration_id}/resolve", status_code=202)
+    def resolve(migration_id: str) -> Migration:
+        return engine.resolve(migration_id)
+
     @api.get("/v1/migrations/{migration_id}/events")
     async def events(migration_id: str) -> StreamingResponse:
         found = await asyncio.to_thread(engine.journal.migration, migration_id)
-        return StreamingResponse(_events(engine, found.id), media_type="text/event-stream")
+        return streamed(_events(engine, found.id))
 
 
-def frame(name: str, data: Any) -> str:
-    """One server-sent event."""
-    return f"event: {name}\ndata: {json.dumps(data, separators=(',', ':'))}\n\n"
-
-
-async def _watch(engine: Engine) -> AsyncIterator[str]:
+async def _watch(engine: Engine) -> Messages:
     """Everything as it is now, then everything that changes; a listener that lags gets everything again."""
     while True:
-        queue = engine.bus.open()
-        try:
+        async with subscription(engine.bus) as changes:
             for cluster in engine.inventory.clusters():
-                yield frame("cluster", encode(cluster))
+                yield "cluster", encode(slim(cluster))
             for migration in engine.running():
-                yield frame("migration", encode(migration))
-            while True:
-                try:
-                    message = await asyncio.wait_for(queue.get(), HEARTBEAT)
-                except TimeoutError:
-                    yield ": still here\n\n"
-                    continue
-                if message is None:
-                    break
-                yield frame(*message)
-        finally:
-            engine.bus.close(queue)
+                yield "migration", encode(migration)
+            async for change in changes:
+                yield change
 
 
-async def _events(engine: Engine, migration_id: str) -> AsyncIterator[str]:
-    """The recording so far, then what comes, each event once, up to the outcome."""
-    queue = engine.bus.open()
-    try:
+async def _events(engine: Engine, migration_id: str) -> Messages:
+    """The recording so far, then what comes, each event once, up to the outcome.
+
+    A listener that is too slow is let go: it connects again and gets the recording.
+    """
+    async with subscription(engine.bus) as changes:
         ended = (await asyncio.to_thread(engine.journal.migration, migration_id)).finished is not None
         told = -1  # the number of the last one
         for event in await asyncio.to_thread(lambda: list(engine.journal.recording(migration_id))):
             told = event["n"]
-            yield frame("event", event)
+            yield "event", event
             if event["kind"] == "outcome":
                 return
         if ended and not any(each.id == migration_id for each in engine.running()):
-            yield frame("event", await asyncio.to_thread(_lost_outcome, engine, migration_id, told + 1))
+            yield "event", await asyncio.to_thread(_lost_outcome, engine, migration_id, told + 1)
             return
-        while True:
-            try:
-                message = await asyncio.wait_for(queue.get(), HEARTBEAT)
-            except TimeoutError:
-                yield ": still here\n\n"
-                continue
-            if message is None:
-                return  # too slow: the caller connects again and gets the recording
-            name, data = message
+        async for name, data in changes:
             if name == "event" and data["migration"] == migration_id and data["n"] > told:
-                yield frame("event", data)
+                yield name, data
                 if data["kind"] == "outcome":
                     return
-    finally:
-        engine.bus.close(queue)
 
 
 def _lost_outcome(engine: Engine, migration_id: str, number: int) -> dict[str, Any]:

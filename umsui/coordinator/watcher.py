@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import logging
 import random
+import shlex
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from umsui.adapters import Orchestrator, Transport
 from umsui.config import ClusterConfig, NodeConfig
+from umsui.coordinator.history import History
 from umsui.errors import HostKeyChanged, UmsuiError
 from umsui.interface.protocol import End
 from umsui.model import ClusterState, Node, Place, Service
 
 log = logging.getLogger(__name__)
+
+STATES = {"auth": ClusterState.FORBIDDEN, "forbidden": ClusterState.FORBIDDEN, "expired": ClusterState.EXPIRED,
+          "throttled": ClusterState.THROTTLED}  # fmt: skip
+"""What an error's code says of the node; any other: it cannot be reached."""
 
 BACKOFF = 60.0  # seconds at most between two attempts at a node that does not answer
 
@@ -41,7 +47,7 @@ class Watcher:
     def __init__(
         self,
         cluster: ClusterConfig,
-        node: NodeConfig,
+        node: NodeConfig | Node,
         orchestrator: Orchestrator,
         transport: Callable[..., Transport],
         changed: Callable[[], None],
@@ -52,6 +58,8 @@ class Watcher:
         self.services: tuple[Service, ...] = ()
         self.fix = ""
         self.seen = 0.0  # Unix time of the last answer
+        self.memory = History()  # of its services, by name
+        self.busy = History()  # its own load and free memory
         self._cluster, self._kind = cluster, transport
         self._transport: Transport | None = None
         self._lock = threading.Lock()
@@ -60,15 +68,16 @@ class Watcher:
         self._state = threading.Condition()
         self._rounds = 0  # polls that have ended
         self._polling = False
-        self._failures = 0  # in a row
+        self.failures = 0  # polls that failed, in a row
+        self._retired = False
 
     # -- its thread -------------------------------------------------------------------------------------------------
 
     def run(self, pause: Callable[[], float], stop: threading.Event) -> None:
         """Poll until ``stop``, every ``pause()`` seconds; more and more rarely while it does not answer."""
-        while not stop.is_set():
+        while not (stop.is_set() or self._retired):
             self.poll()
-            wait = pause() if not self._failures else min(BACKOFF, pause() * 2**self._failures)
+            wait = pause() if not self.failures else min(BACKOFF, pause() * 2**self.failures)
             self._asked.wait(wait * random.uniform(0.9, 1.1))  # noqa: S311 - jitter: nodes must not be polled in step
         if self._transport is not None:
             self._transport.close()
@@ -85,7 +94,9 @@ class Watcher:
             self._fail(error if isinstance(error, UmsuiError) else a_fault(error, self.place))
         else:
             self.node = replace(node, state=ClusterState.LIVE, error="", age=0.0)
-            self.services, self.fix, self.seen, self._failures = services, "", time.time(), 0
+            self.services, self.fix, self.seen, self.failures = services, "", time.time(), 0
+            self.memory.note(self.seen, {service.name: service.memory for service in services})
+            self.busy.note(self.seen, {"load": node.load, "memory_free": node.memory_free})
         with self._state:
             self._polling = False
             self._rounds += 1
@@ -96,12 +107,12 @@ class Watcher:
             self._changed()
 
     def _fail(self, error: UmsuiError) -> None:
-        refused = isinstance(error, HostKeyChanged) or error.code == "auth"
-        state = ClusterState.FORBIDDEN if refused else ClusterState.UNREACHABLE
+        code = "auth" if isinstance(error, HostKeyChanged) else error.code
+        state = STATES.get(code, ClusterState.UNREACHABLE)
         # Its versions are asked for again when it is back: it may have been upgraded meanwhile.
         self.node = replace(self.node, state=state, error=error.message, software={})
         self.fix = error.fix
-        self._failures = min(self._failures + 1, 6)
+        self.failures = min(self.failures + 1, 6)
 
     def _connection(self) -> Transport:
         """The one connection, made when it is first needed. Raises BadInput for an address that is none."""
@@ -112,6 +123,11 @@ class Watcher:
             return self._transport
 
     # -- for everyone -----------------------------------------------------------------------------------------------
+
+    def retire(self) -> None:
+        """Poll no more: its machine is gone, switched off, or elsewhere."""
+        self._retired = True
+        self._asked.set()
 
     def look(self) -> Ticket:
         """Ask for a poll now; returns a ticket for ``wait``."""
@@ -124,11 +140,23 @@ class Watcher:
         """Until a poll has ended that began after ``look``; one that was under way and failed will do, too."""
 
         def over() -> bool:
-            wanted = ticket.round + (1 if ticket.under_way and not self._failures else 0)
+            wanted = ticket.round + (1 if ticket.under_way and not self.failures else 0)
             return self._rounds >= wanted
 
         with self._state:
             return self._state.wait_for(over, timeout)
+
+    def interactive(self, argv: Sequence[str]) -> list[str]:
+        """A local command that runs ``argv`` there on this terminal, as strict about who it talks to as we are."""
+        target, colon, port = self.node.ssh.rpartition(":")
+        target, ports = (target, ["-p", port]) if colon and port.isdigit() else (self.node.ssh, [])
+        cluster = self._cluster
+        options = ["-o", "StrictHostKeyChecking=yes"]
+        if cluster.identity is not None:
+            options += ["-i", str(cluster.identity), "-o", "IdentitiesOnly=yes"]
+        if cluster.known_hosts is not None:
+            options += ["-o", f"UserKnownHostsFile={cluster.known_hosts}"]
+        return ["ssh", "-t", *options, *ports, "--", target, shlex.join(argv)]
 
     def end(self) -> End:
         """This node as one end of a migration. Raises BadInput for an address that is none."""

@@ -19,14 +19,18 @@ from pathlib import Path
 from dbos import DBOS, DBOSConfig, SetWorkflowID
 
 from umsui.config import Config
+from umsui.coordinator import again
 from umsui.coordinator.bus import Bus
+from umsui.coordinator.details import Links
 from umsui.coordinator.inventory import Inventory
 from umsui.coordinator.journal import AlreadyDecided, Decision, Journal
+from umsui.coordinator.operations import Operations
 from umsui.coordinator.prober import Address, Prober
 from umsui.coordinator.run import Run
+from umsui.coordinator.vigil import Vigil
 from umsui.decision import blockers, plan, resolve
 from umsui.errors import BadInput, Cancelled, Refused, UmsuiError, Unreachable
-from umsui.interface import APPROACHES
+from umsui.interface import APPROACHES, Together, composition
 from umsui.interface.probe import Probes
 from umsui.interface.protocol import End, Move, Order
 from umsui.model import (
@@ -36,11 +40,13 @@ from umsui.model import (
     Failure,
     Migration,
     MigrationRequest,
+    Node,
     Outcome,
     Place,
     Plan,
     Port,
     Specification,
+    StartFirst,
     Step,
     Strategy,
 )
@@ -49,6 +55,7 @@ log = logging.getLogger(__name__)
 
 SETTLE = 0.5  # seconds of probing before the switch
 AFTER = 1.0  # and after the first reply
+AGAIN = (0.0, 1.0, 2.0)  # seconds between questions for a service that nobody has seen
 REPLY = 30.0  # seconds that the first reply at the destination may take
 CANCELLED = "cancelled by the operator"
 UNREFUSED = ("fault", "interrupted", "deadline")  # codes of failures to verify that are nobody's refusal
@@ -61,6 +68,7 @@ class Known:
     """What a plan may know (a ``umsui.decision.planner.Resolver``): the board without the migration that it is for."""
 
     inventory: Inventory
+    operations: Operations
     migration: str
 
     def clusters(self) -> list[Cluster]:
@@ -71,6 +79,10 @@ class Known:
         """A connection to a node. Raises BadInput."""
         return self.inventory.end(place)
 
+    def start_first(self, place: Place, source: Node | None) -> StartFirst:
+        """What it takes to start a node's machine."""
+        return self.operations.start_first(place, source)
+
 
 class Engine:
     """All running migrations. There is one in a process: DBOS's workflows are functions of the module."""
@@ -80,6 +92,8 @@ class Engine:
         self.journal = journal
         self.bus = bus
         self.inventory = Inventory(config, bus, self.running)
+        self.links = Links()
+        self.operations = Operations(self.inventory)
         self._runs: dict[str, Run] = {}
         self._lock = threading.Lock()
 
@@ -129,15 +143,21 @@ class Engine:
     def plan(self, request: MigrationRequest, of: str = "") -> Plan:
         """What would be done; probes both ends. ``of`` is the migration it is for. Raises BadInput, Unreachable."""
         self._settle(request)
-        with Probes() as probes:
-            return plan(request, Known(self.inventory, of), probes, self.journal.all())
+        with Probes(self.links.learn) as probes:
+            return plan(request, Known(self.inventory, self.operations, of), probes, self.journal.all())
 
     def _settle(self, request: MigrationRequest) -> None:
-        """A name that is not known may just not have been seen yet."""
-        try:
-            resolve(self.inventory.clusters(), request)
-        except (BadInput, Unreachable):
-            self.inventory.refresh()
+        """A name that is not known may just not have been seen yet; a node that just fails is asked once more."""
+        for pause in AGAIN:
+            try:
+                resolve(self.inventory.clusters(), request)
+            except (BadInput, Unreachable):
+                time.sleep(pause)
+                self.inventory.refresh()
+            else:
+                return
+            if not self.inventory.falters():
+                return
 
     def migrate(self, request: MigrationRequest, confirm: str) -> Migration:
         """Start a migration. Raises BadInput at once for what cannot be meant; the rest is refused by its plan."""
@@ -157,20 +177,33 @@ class Engine:
             destination=found.destination,
             approach=request.approach or Approach.ORCHESTRATOR,
             strategy=request.strategy or Strategy.STOP_COPY,
+            budget=request.max_downtime,
             started=time.time(),
         )
         with self._lock:
-            busy = next((run.id for run in self._runs.values() if run.migration.service == migration.service), None)
-            if busy:
-                raise BadInput(
-                    f"{migration.service} is being moved already", f"umsui watch {busy}", code="already-moving"
-                )
+            self._refuse_moving(migration.service)
             self.journal.add(migration, request)
             self._runs[migration.id] = Run(migration, self.journal, self.bus)
         for place in (migration.source, migration.destination):
             self.inventory.tell(place.cluster)
         self._begin(migration.id)
         return migration
+
+    def refuse_moving(self, service: str) -> None:
+        """No change to a service (``cluster/name``) that moves, or that one arrives as. Raises BadInput."""
+        with self._lock:
+            self._refuse_moving(service)
+
+    def _refuse_moving(self, service: str) -> None:
+        for run in self._runs.values():
+            moving = run.migration
+            arriving = f"{moving.destination.cluster}/{moving.service.partition('/')[2]}"
+            if service in (moving.service, arriving):
+                what = (
+                    f"{service} is being moved already" if service == moving.service else f"{service} is just arriving"
+                )
+                fix = f"wait for it: umsui watch {run.id}"
+                raise BadInput(f"{what} (migration {run.id})", fix, code="already-moving")
 
     def _begin(self, migration_id: str, workflow_id: str = "") -> None:
         with SetWorkflowID(workflow_id or migration_id):
@@ -193,6 +226,22 @@ class Engine:
             raise late from None
         run.cancel()
         return run.migration
+
+    def resolve(self, migration_id: str) -> Migration:
+        """Take up again what ended as unknown. Raises BadInput for one whose outcome is known, or that there is not."""
+        self.refuse_moving(self.journal.migration(migration_id).service)
+        migration = again.reopen(self.journal, migration_id)
+        run, order = self.run(migration_id), self.journal.order(migration_id)
+        move = self.move(run)
+        if order is not None and move is not None:
+            ends = (self.inventory.end(migration.source), self.inventory.end(migration.destination))
+            here, there = again.sight(run, order[1], *ends)
+            if again.forgotten(move):
+                run.conclude(*again.by_sight(here, there))
+                self.forget(run)
+                return self.journal.migration(migration_id)
+        self._begin(migration_id, f"{migration_id}-{uuid.uuid4().hex[:6]}")
+        return migration
 
     # -- what the workflow's steps share ----------------------------------------------------------------------------
 
@@ -217,7 +266,8 @@ class Engine:
         assert plan.approach is not None
         assert plan.strategy is not None
         kind = (plan.approach, plan.strategy, source.orchestrator.name, destination.orchestrator.name)
-        return APPROACHES[kind](Order(run.id, plan, spec, source, destination, run.emit, lambda: run.halted))
+        factory = Together if spec.parts else APPROACHES[kind]
+        return factory(Order(run.id, plan, spec, source, destination, run.emit, lambda: run.halted))
 
     def prober(self, run: Run, spec: Specification) -> Prober | None:
         """A client of the service, where it publishes a TCP port and answers there."""
@@ -225,12 +275,20 @@ class Engine:
 
     def probers(self, run: Run, spec: Specification) -> list[Prober]:
         """A client for each TCP port that others reach, not started."""
-        ends = [self.inventory.end(each).transport for each in (run.migration.source, run.migration.destination)]
-        interval = self.config.coordinator.probe_interval
+        source, destination = (self.inventory.end(each) for each in (run.migration.source, run.migration.destination))
+        interval, name = self.config.coordinator.probe_interval, spec.name
+        try:
+            host = source.host_of(name)
+        except UmsuiError:
+            return []  # nothing can be measured there; whoever moves it says why
 
         def prober(port: Port) -> Prober:
-            source, destination = (Address(end.address, port.host, port.container) for end in ends)
-            return Prober(source, destination, interval, run.emit)
+            here = Address(host, source.port_of(port), port.container)
+
+            def there() -> Address:
+                return Address(destination.host_of(name), destination.port_of(port), port.container)
+
+            return Prober(here, there, interval, run.emit)
 
         return [prober(port) for port in spec.ports if port.protocol == "tcp" and not port.address.startswith(LOCAL)]
 
@@ -269,11 +327,16 @@ def pre_migration(migration_id: str) -> Failure | None:
         with run.step(Step.VERIFY):
             move, spec = _verify(run)
         _engine.journal.touch(migration_id)  # from here on, a crash means undoing
+        run.prober = _engine.prober(run, spec)
         for step, work in _preparations(move):
             with run.step(step):
                 work()
-        run.prober = _engine.prober(run, spec)
-        if run.prober is None:
+            if step is Step.RESERVE:
+                run.vigil = Vigil(run, move)
+                run.vigil.start()
+        if run.prober is not None:
+            run.prober.quicken()
+        else:
             run.log(
                 "the service does not answer on a published TCP port: downtime is measured from freeze to thaw",
                 "warning",
@@ -291,7 +354,12 @@ def pre_migration(migration_id: str) -> Failure | None:
 def failure_of(error: Exception, run: Run) -> Failure:
     """What the journal and the operator get to know; what is not one of ours is a fault of umsui."""
     if isinstance(error, Cancelled) and not run.cancelled:
-        error = run.overdue() or error  # the approach stopped because it was told to, and not by the operator
+        error = (
+            run.trouble or run.overdue() or error
+        )  # the approach stopped because it was told to, and not by the operator
+    if run.vigil is not None and run.frozen_at is None and not isinstance(error, (Cancelled, Unreachable)):
+        run.vigil.look()  # perhaps somebody has removed what the step needed
+        error = run.trouble or error
     run.broken(str(error))
     if isinstance(error, UmsuiError):
         return error.failure(run.migration.step.value)
@@ -335,7 +403,7 @@ def _verify(run: Run) -> tuple[Move, Specification]:
         },
     )
     source = engine.inventory.end(decided.source)
-    spec = source.orchestrator.specification(source.transport, run.migration.service.partition("/")[2])
+    spec = composition.specification(source, run.migration.service.partition("/")[2], decided.containers)
     engine.journal.planned(run.id, decided, spec)
     run.move = engine.new_move(run, decided, spec)  # of the whole specification: the journal keeps no secrets
     return run.move, spec
@@ -353,8 +421,12 @@ def migration_phase(migration_id: str) -> Failure | None:
         run.check()
         if run.prober is not None:
             run.prober.follow()
+        if run.vigil is not None:
+            run.vigil.hold()
         run.move.switch()
         run.check()
+        if run.vigil is not None:
+            run.vigil.stop()
         run.check_downtime()
         run.emit("step", step=Step.COMMIT.value, state="started")
         journal.decide(migration_id, Decision.COMMIT, "both ends have voted")
@@ -379,6 +451,9 @@ def post_migration(migration_id: str) -> str:
 
 
 def _conclude(run: Run, outcome: Outcome, failure: Failure | None) -> str:
+    if outcome is Outcome.UNKNOWN and failure is not None:
+        fix = f"{failure.fix or 'see what the message says, and mend it'}; then: umsui resolve {run.id}"
+        failure = replace(failure, fix=fix)
     ended = run.conclude(outcome, failure)
     _engine.forget(run)
     return ended.value
@@ -401,7 +476,7 @@ def _finish_forward(run: Run) -> None:
     replied = time.time()
     if run.has_done(Step.DRAIN):
         pass
-    elif run.migration.strategy is Strategy.POST_COPY:
+    elif run.migration.strategy is not Strategy.STOP_COPY:
         with run.step(Step.DRAIN):  # if this fails nothing may be removed: the source has what is left of the service
             insist(run, move.drain)
     else:

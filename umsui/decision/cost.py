@@ -19,6 +19,7 @@ UNKNOWN_BANDWIDTH = 117e6  # what 1 Gbit/s carries
 PER_PROCESS = 0.006  # a further process at freeze, dump and restore
 CREATION = 2.4  # verify, connect the ends, reserve the destination, arm
 AFTERWARDS = 0.9  # first reply, remove the source, clean up
+PASS = 0.03  # the shortest pass over memory that is being written: look, send, hear that it is stored
 STREAM_START = 0.06  # starting a copy of its own (image, volumes)
 
 # What the freeze costs without any memory: measured as the client saw it.
@@ -42,6 +43,7 @@ class Load:
     image: int = 0
     bandwidth: float | None = None  # bytes/s; None when unknown
     rtt: float = 0.0
+    dirty: float | None = None  # bytes/s written; None when unknown
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,15 +55,11 @@ class Forecast:
 
 
 def forecast(approach: Approach, strategy: Strategy, load: Load, history: Iterable[Migration] = ()) -> Forecast:
-    """The prediction for one approach and strategy; ``history`` in any order.
-
-    Raises ValueError for a strategy that there is no model of.
-    """
-    if strategy not in (Strategy.STOP_COPY, Strategy.POST_COPY):
-        raise ValueError(f"no cost model of {strategy} yet")
+    """The prediction for one approach and strategy; ``history`` in any order."""
     past = [m for m in history if m.approach is approach and m.strategy is strategy]
     whole = stop_copy_downtime(approach, load)
-    down = stop_copy_downtime(approach, replace(load, memory=0)) if strategy is Strategy.POST_COPY else whole
+    frozen = {Strategy.STOP_COPY: load.memory, Strategy.PRE_COPY: residual(load)}.get(strategy, 0)
+    down = stop_copy_downtime(approach, replace(load, memory=frozen))
     total = CREATION + ahead(load) + whole + AFTERWARDS
     return Forecast(
         downtime=_learned(down, past, "downtime", _measured_downtime),
@@ -76,6 +74,18 @@ def stop_copy_downtime(approach: Approach, load: Load) -> float:
     """
     pace = min(_bandwidth(load), WIRE_RATE, DUMP_RATE, RESTORE_RATE)
     return FIXED[approach] + 4 * load.rtt + PER_PROCESS * max(0, load.processes - 1) + load.memory / pace
+
+
+def residual(load: Load) -> int:
+    """Bytes that a service writes during the last pass over its memory: they travel while it stands still.
+
+    Each pass sends what was written during the one before, so that passes shrink by (written / carried) a second,
+    down to what the time of a pass alone lets it write; a service that writes faster than the link carries gains
+    nothing.
+    """
+    written = load.dirty or 0.0
+    pace = min(_bandwidth(load), WIRE_RATE)
+    return load.memory if written >= pace else min(load.memory, int(written * PASS))
 
 
 def window(load: Load) -> float:
@@ -119,7 +129,7 @@ def model_ratios(past: Iterable[Migration], key: str, measured: Callable[[Migrat
     committed = (m for m in past if m.outcome is Outcome.COMMITTED and m.finished is not None)
     for migration in sorted(committed, key=lambda m: (m.started, m.id)):
         predicted, seen = migration.predicted.get(key), measured(migration)
-        if not predicted or len(predicted) != 3 or predicted[1] <= 0 or not seen or seen <= 0:
+        if not predicted or len(predicted) != 3 or predicted[1] < 1e-6 or not seen or seen <= 0:
             continue
         ratio = seen / (predicted[1] / _scale(ratios))
         ratios.append(min(max(ratio, RATIO_BOUNDS[0]), RATIO_BOUNDS[1]))

@@ -16,6 +16,7 @@ LEAST_CRIU = (3, 15)
 REQUIRED_TOOLS = {"python3": "python3", "ssh": "openssh-client", "ssh-keygen": "openssh-client", "tar": "tar"}
 OPTIONAL_TOOLS = {"rsync": "rsync", "nft": "nftables"}
 LEAST_TMPFS = 64 * MIB
+_PACKAGE = {"docker": "docker.io"}
 
 
 def version(text: str) -> tuple[int, ...]:
@@ -59,7 +60,7 @@ def orchestrator(where: str, facts: NodeFacts) -> Iterator[Finding]:
             "orchestrator",
             "the orchestrator does not answer there",
             "it has to know the service before and after the move",
-            "install or start it: `apt install podman`",
+            f"install or start it: `apt install {_PACKAGE.get(facts.orchestrator, facts.orchestrator)}`",
             where,
         )
 

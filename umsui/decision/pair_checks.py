@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from umsui.decision.situation import MIB, Situation, blocking, good, name, size, warning
+from umsui.interface.cpu import isa
 from umsui.model import Finding
 
 CLOCK_SKEW = 2.0  # seconds; below it is the time that two probes may lie apart
 IMAGE_MARGIN = 16 * MIB  # CRIU's images beside the pages: descriptors, mappings, page map
 SLOW_LINK = 2 * MIB  # bytes/s
 LONG_RTT = 0.15
-
-# The flags of /proc/cpuinfo that a program can come to depend on. The rest (mitigations, virtualization, power,
-# kernel features) may differ without harm, and does between kernels on the very same machine.
-_ISA = re.compile(
-    r"(3dnow|mmx|fxsr|fpu$|sse|ssse|avx|aes$|vaes|pclmul|vpclmul|bmi|fma|f16c|movbe|popcnt|abm|adx|sha|gfni|amx|"
-    r"xsave|xgetbv|rdrand|rdseed|rdpid|rdtscp|fsgsbase|cx16|cx8|cmov|lahf_lm|erms|fsrm|clflush|clwb|clzero|pku|ospke|"
-    r"hle|rtm|xop|tbm|lwp|movdir|waitpkg|serialize|cldemote|enqcmd|user_shstk|umip)"
-)
-
 
 _MAKERS = {
     "intel": "intel",
@@ -34,11 +25,6 @@ _MAKERS = {
     "cortex": "arm",
     "apple": "apple",
 }
-
-
-def isa(flags: frozenset[str], arch: str) -> frozenset[str]:
-    """The CPU flags that matter to a running program."""
-    return frozenset(flag for flag in flags if _ISA.match(flag)) if arch in ("x86_64", "i686") else flags
 
 
 def vendor(model: str) -> str:
@@ -78,6 +64,9 @@ def cpu(case: Situation) -> Iterator[Finding]:
         listed = ", ".join(lacking[:6]) + (" …" if len(lacking) > 6 else "")
         why = "the service may be using these instructions and would be killed at the first one"
         yield blocking("cpu", f"its CPU lacks {listed}", why, fix, where)
+    elif case.cpu:
+        why = "`criu cpuinfo check` compares what programs see of a CPU; the restore would be refused"
+        yield blocking("cpu", f"CRIU says of its CPU: {case.cpu}", why, fix, where)
     elif not all(makers) or makers[0] == makers[1]:
         yield good("cpu", "the CPU has every feature of the source's", where)
 
@@ -101,8 +90,8 @@ def cgroup(case: Situation) -> Iterator[Finding]:
 def same_runtime(case: Situation) -> Iterator[Finding]:
     """The runtime that runs the service is there too."""
     needed, there, where = case.facts.runtime, case.destination_node.runtimes, name(case.destination)
-    if not needed:
-        return
+    if not needed or case.source_node.orchestrator != case.destination_node.orchestrator:
+        return  # between two kinds of engines no runtime restores what another one dumped: the verdicts say so
     if needed in there:
         yield good("same-runtime", f"{needed} at both ends", where)
     else:
@@ -146,6 +135,34 @@ def lsm(case: Situation) -> Iterator[Finding]:
     fix = "use the same security module at both ends, or run the service with `--security-opt label=disable`"
     kind = blocking if "selinux" in (ours, theirs) else warning
     yield kind("lsm", what, why, fix, where)
+
+
+def seccomp(case: Situation) -> Iterator[Finding]:
+    """A service that is confined by seccomp stays so."""
+    confined = case.facts.seccomp == "2"
+    for where, node in case.ends:
+        if confined and not node.seccomp:
+            yield blocking(
+                "seccomp",
+                "the kernel has no seccomp filters",
+                "the service is confined by one, and CRIU takes it down and puts it back",
+                "boot a kernel with CONFIG_SECCOMP_FILTER",
+                where,
+            )
+    if confined and all(node.seccomp for _, node in case.ends):
+        yield good("seccomp", "its seccomp filter goes along", case.service.key)
+
+
+def time_namespace(case: Situation) -> Iterator[Finding]:
+    """A clock of its own needs a kernel that has such."""
+    if case.facts.time_ns and not case.destination_node.time_ns:
+        yield blocking(
+            "time-namespace",
+            "the kernel has no time namespaces",
+            "the service has a monotonic clock of its own",
+            "boot a kernel with CONFIG_TIME_NS (Linux 5.6)",
+            name(case.destination),
+        )
 
 
 def clocks(case: Situation) -> Iterator[Finding]:
@@ -203,10 +220,10 @@ def route(case: Situation) -> Iterator[Finding]:
 
 def tmpfs_room(case: Situation) -> Iterator[Finding]:
     """The checkpoint fits in memory, at both ends."""
-    need = case.facts.memory + IMAGE_MARGIN
+    need = case.checkpoint_bytes + IMAGE_MARGIN
     for where, node in case.ends:
         # At the destination the restored service stands beside its images for a moment.
-        memory = need + (case.facts.memory if where == name(case.destination) else 0)
+        memory = need + (case.checkpoint_bytes if where == name(case.destination) else 0)
         if node.run_free < need:
             have = f"{size(node.run_free)} free in the tmpfs"
             fix = "free memory there, or enlarge it: `mount -o remount,size=75% /run`"
@@ -225,7 +242,7 @@ def disk_room(case: Situation) -> Iterator[Finding]:
     free, where = case.destination_node.disk_free, name(case.destination)
     if free < need:
         what = f"{size(free)} of disk free, {size(need)} needed for image, files and volumes"
-        fix = "make room: `podman system prune`, or choose another node"
+        fix = f"make room: `{case.destination_node.orchestrator} system prune`, or choose another node"
         yield blocking("disk", what, "the service's files would not all arrive", fix, where)
     else:
         yield good("disk", f"{size(free)} of disk free, {size(need)} needed", where)

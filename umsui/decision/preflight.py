@@ -4,41 +4,65 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from umsui.decision import api_checks
+from umsui.decision import mount_checks as mounts
 from umsui.decision import pair_checks as pair
 from umsui.decision import service_checks as service
 from umsui.decision.node_checks import NODE_CHECKS
 from umsui.decision.situation import Situation, blocking, warning
-from umsui.model import Estimate, Finding, MigrationRequest
+from umsui.model import Approach, Estimate, Finding, MigrationRequest
 
 Check = Callable[[Situation], Iterator[Finding]]
 
-CHECKS: tuple[Check, ...] = (
-    service.state,
+EACH: tuple[Check, ...] = (
     service.undumpable,
     service.terminal,
     service.connections,
     service.oddities,
-    service.mounts,
-    pair.architecture,
-    pair.cpu,
-    pair.cgroup,
+    service.unsupported,
+    service.process_ids,
+    service.logs,
+    mounts.volumes,
+    mounts.binds,
     pair.same_runtime,
-    pair.criu_pair,
-    pair.lsm,
-    pair.clocks,
-    pair.route,
-    pair.tmpfs_room,
-    pair.disk_room,
     service.image,
     service.ports,
     service.name_free,
 )
+"""What is asked of each container of a service."""
+
+WHOLE: tuple[Check, ...] = (
+    service.state,
+    pair.architecture,
+    pair.cpu,
+    pair.cgroup,
+    pair.criu_pair,
+    pair.lsm,
+    pair.seccomp,
+    pair.time_namespace,
+    pair.clocks,
+    pair.route,
+    pair.tmpfs_room,
+    pair.disk_room,
+)
+"""What is asked once, of the service and both ends."""
 
 
-def preflight(case: Situation) -> tuple[Finding, ...]:
-    """All findings, in a fixed order: the ends' own, then the service's and the pair's."""
-    ends = [finding for where, node in case.ends for check in NODE_CHECKS for finding in check(where, node)]
-    return (*ends, *(finding for check in CHECKS for finding in check(case)))
+# What a node has of its own for checkpoints. From inside, CRIU is the image's: the same at both ends, and without the
+# node's runtime, cgroups and root.
+OF_THE_NODE = ("criu", "kernel-features", "runtime", "same-runtime", "criu-pair", "cgroup", "rlimits")
+
+
+def preflight(case: Situation, approach: Approach | None = None) -> tuple[Finding, ...]:
+    """All findings that concern ``approach``, in a fixed order: the ends' own, then the service's and the pair's."""
+    if "kubernetes" in (case.source_node.orchestrator, case.destination_node.orchestrator):
+        return tuple(dict.fromkeys(api_checks.findings(case)))
+    found = [finding for where, node in case.ends for check in NODE_CHECKS for finding in check(where, node)]
+    found += [finding for part in case.parts or (case,) for check in EACH for finding in check(part)]
+    found += [finding for check in WHOLE for finding in check(case)]
+    if approach is Approach.SERVICE:
+        found = [finding for finding in found if finding.check not in OF_THE_NODE]
+    return tuple(dict.fromkeys(found))  # what several containers have in common is said once
 
 
 def budget(request: MigrationRequest, downtime: Estimate, total: Estimate, where: str) -> tuple[Finding, ...]:

@@ -10,7 +10,9 @@ from umsui.errors import BadInput, Unreachable
 from umsui.model import Cluster, ClusterState, MigrationRequest, Node, Place, Service
 
 LIKENESS = 0.5  # how much a name must be like what was typed to be suggested
-_DOWN = (ClusterState.UNREACHABLE, ClusterState.FORBIDDEN)
+_DOWN = (ClusterState.UNREACHABLE, ClusterState.FORBIDDEN, ClusterState.EXPIRED)
+
+_SILENT = (ClusterState.STOPPED, ClusterState.LISTED)  # nobody asks these nodes themselves
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +24,7 @@ class Resolution:
     destination_cluster: Cluster
     source: Place
     destination: Place
+    stopped: bool = False  # the destination's machine is off
 
 
 def resolve(clusters: Sequence[Cluster], request: MigrationRequest) -> Resolution:
@@ -38,12 +41,14 @@ def resolve(clusters: Sequence[Cluster], request: MigrationRequest) -> Resolutio
         if node.name == service.node:
             _must_answer(f"{source_cluster.name}/{node.name}", node.state, node.error, "")
     node = choose_node(destination_cluster, request.node, source)
-    return Resolution(service, source_cluster, destination_cluster, source, Place(destination_cluster.name, node.name))
+    destination = Place(destination_cluster.name, node.name)
+    off = node.state is ClusterState.STOPPED
+    return Resolution(service, source_cluster, destination_cluster, source, destination, off)
 
 
 def find_service(clusters: Sequence[Cluster], text: str) -> Service:
     """The one service called ``cluster/name``, or ``name`` where it is unique. Raises BadInput, Unreachable."""
-    cluster, _, wanted = text.rpartition("/")
+    cluster, wanted = _split(clusters, text)
     if not wanted:
         raise BadInput(f"{text!r} names no service", "give `cluster/name`; `umsui services` lists them")
     among = [find_cluster(clusters, cluster)] if cluster else list(clusters)
@@ -57,13 +62,34 @@ def find_service(clusters: Sequence[Cluster], text: str) -> Service:
     if cluster:
         _must_answer(among[0].name, among[0].state, among[0].error, among[0].fix)
     known = [service.key for each in clusters for service in each.services]
-    silent = [each.name for each in among if each.state in (*_DOWN, ClusterState.CONNECTING)]
-    note = f" ({', '.join(silent)} could not be asked yet)" if silent else ""
+    mute = (*_DOWN, ClusterState.CONNECTING)
+    silent = [each.name for each in among if each.state in mute]
+    silent += [
+        f"{n.cluster}/{n.name}" + (f": {n.error}" if n.error else "")
+        for each in among
+        if each.state not in mute
+        for n in each.nodes
+        if n.state in mute
+    ]
+    # Of a fleet with many that are down, the first few.
+    some = ", ".join(silent[:3]) + (f" and {len(silent) - 3} more" if len(silent) > 3 else "")
+    note = f" ({some} could not be asked)" if silent else ""
     raise BadInput(
         f"there is no service {text}{note}",
         _suggest(text, known, "`umsui services` lists them"),
         code="unknown-service",
     )
+
+
+def _split(clusters: Sequence[Cluster], text: str) -> tuple[str, str]:
+    """Cluster and service; a pod's name may have its namespace before it (``cluster/namespace/name``)."""
+    first, _, rest = text.partition("/")
+    if any(each.name == first for each in clusters) or "/" not in text:
+        return (first, rest) if rest or text.endswith("/") else ("", text)
+    if any(service.name == text for each in clusters for service in each.services):
+        return "", text
+    cluster, _, name = text.rpartition("/")
+    return cluster, name
 
 
 def find_cluster(clusters: Iterable[Cluster], wanted: str) -> Cluster:
@@ -85,7 +111,7 @@ def find_node(cluster: Cluster, wanted: str) -> Node:
 
 
 def choose_node(cluster: Cluster, wanted: str | None, source: Place) -> Node:
-    """The node to go to: the one asked for, else the one with the most free memory.
+    """The node to go to: the one asked for, else the one with the most free memory, else one that is off.
 
     Raises BadInput when the service is there already, Unreachable when no node answers.
     """
@@ -95,19 +121,23 @@ def choose_node(cluster: Cluster, wanted: str | None, source: Place) -> Node:
             raise _already(source)
         _must_answer(f"{cluster.name}/{node.name}", node.state, node.error, cluster.fix)
         return node
-    _must_answer(cluster.name, cluster.state, cluster.error, cluster.fix)
     others = [node for node in cluster.nodes if Place(cluster.name, node.name) != source]
-    if not others and cluster.nodes:
-        raise _already(source)
-    answering = [node for node in others if node.state not in _DOWN]
-    if not answering:
+    answering = [node for node in others if node.state not in (*_DOWN, *_SILENT)]
+    stopped = [node for node in others if node.state is ClusterState.STOPPED]
+    # A cloud that lets us not in, or throttles us, is no obstacle while the nodes themselves answer.
+    if not answering and not stopped:
+        _must_answer(cluster.name, cluster.state, cluster.error, cluster.fix)
+        if not others and cluster.nodes:
+            raise _already(source)
         error = next((node.error for node in others if node.error), "")
         raise Unreachable(
             f"no node of {cluster.name} answers" + (f": {error}" if error else ""),
             cluster.fix or f"see `umsui nodes --cluster {cluster.name}`",
         )
     # The name breaks ties, so that the same board gives the same plan.
-    return min(answering, key=lambda node: (-node.memory_free, node.name))
+    if answering:
+        return min(answering, key=lambda node: (-node.memory_free, node.name))
+    return min(stopped, key=lambda node: (-node.memory, node.name))
 
 
 def _already(source: Place) -> BadInput:
@@ -118,7 +148,7 @@ def _already(source: Place) -> BadInput:
 def _must_answer(where: str, state: ClusterState, error: str, fix: str) -> None:
     if state not in _DOWN:
         return
-    how = "lets us not in" if state is ClusterState.FORBIDDEN else "cannot be reached"
+    how = "cannot be reached" if state is ClusterState.UNREACHABLE else "lets us not in"
     fix = fix or f"`umsui doctor {where}` tells more" if "/" in where else fix or "see `umsui clusters`"
     raise Unreachable(f"{where} {how}" + (f": {error}" if error else ""), fix)
 

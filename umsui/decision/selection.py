@@ -7,11 +7,13 @@ with the least predicted downtime.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from umsui.decision.cost import Load, forecast, window
-from umsui.interface.facts import NodeFacts
+from umsui.decision.inside_checks import inside_obstacle
+from umsui.interface.container_level import is_nested
+from umsui.interface.facts import NodeFacts, ServiceFacts
 from umsui.model import (
     Approach,
     Authority,
@@ -30,6 +32,10 @@ Registry = Mapping[tuple[Approach, Strategy, str, str], Any]
 
 ON_REQUEST = (Strategy.POST_COPY, Strategy.HYBRID)  # strategies with a window in which the service can be lost
 
+OVERLAY = "overlay2"
+STORAGE = f'put {{"storage-driver": "{OVERLAY}"}} into /etc/docker/daemon.json there and restart docker'
+EXPERIMENTAL = 'put {"experimental": true} into /etc/docker/daemon.json there and restart docker'
+
 _NEEDS: dict[Approach, tuple[tuple[Authority, ...], str]] = {
     Approach.ORCHESTRATOR: ((Authority.FULL,), "full control of both platforms"),
     Approach.SERVICE: ((Authority.FULL, Authority.LIMITED), "control of the service's image at both ends"),
@@ -37,7 +43,7 @@ _NEEDS: dict[Approach, tuple[tuple[Authority, ...], str]] = {
 }
 _LATER: dict[Approach, str] = {
     Approach.ORCHESTRATOR: "not built yet between {source} and {destination}",
-    Approach.SERVICE: "not built yet: it needs umsui's agent inside the service's image",
+    Approach.SERVICE: "not built yet between {source} and {destination}",
     Approach.CONTAINER: "not built yet: it needs the service nested in an outer container",
 }
 
@@ -53,12 +59,13 @@ class Question:
     source_node: NodeFacts
     destination_node: NodeFacts
     load: Load
+    facts: ServiceFacts = field(default_factory=ServiceFacts)
     history: Sequence[Migration] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The verdict that was chosen (None when nothing is feasible), why, and all the others."""
+    """The verdict that was chosen (None when nothing is feasible), why, and all of them, the best first."""
 
     verdict: Verdict | None
     reason: str
@@ -68,11 +75,15 @@ class Choice:
 def select(question: Question, registry: Registry) -> Choice:
     """The best feasible approach and strategy, and a verdict on each."""
     request = question.request
-    verdicts = tuple(judge(question, registry, a, s) for a in Approach for s in _worth_a_word(question, registry, a))
+    judged = [judge(question, registry, a, s) for a in Approach for s in _worth_a_word(question, registry, a)]
+    verdicts = tuple(sorted(judged, key=lambda verdict: (not verdict.feasible, _rank(verdict))))
     asked = [v for v in verdicts if request.approach in (None, v.approach) and request.strategy in (None, v.strategy)]
     feasible = sorted((v for v in asked if v.feasible), key=_rank)
     if not feasible:
         return Choice(None, _nothing(request, asked), verdicts)
+    shortest = feasible[0]
+    if request.strategy is None:
+        feasible = [v for v in feasible if v.strategy not in ON_REQUEST] or feasible
     if request.approach or request.strategy:
         words = " ".join(word.value for word in (request.approach, request.strategy) if word)
         return Choice(feasible[0], f"{words} was asked for", verdicts)
@@ -82,17 +93,18 @@ def select(question: Question, registry: Registry) -> Choice:
         if wanted:
             return Choice(wanted[0], f"the service's annotation {ANNOTATION} prefers it", verdicts)
         note = f"the annotation's {preferred.value}-level is not feasible; "
-    feasible = [v for v in feasible if v.strategy not in ON_REQUEST] or feasible
     best = feasible[0]
     others = len({v.approach for v in feasible}) > 1
     tail = "has the least predicted downtime" if others or len(feasible) > 1 else "is the only feasible one"
+    if shortest is not best and shortest.strategy in ON_REQUEST:
+        tail += f"; {shortest.strategy.value} would stand still for less, but is used on request only"
     return Choice(best, f"{note}{best.approach.value}-level with {best.strategy.value} {tail}", verdicts)
 
 
 def _worth_a_word(question: Question, registry: Registry, approach: Approach) -> Sequence[Strategy]:
     """All strategies of an approach that is there; of one that is not, what was asked for: four times no is once no."""
     pair = (question.source.orchestrator, question.destination.orchestrator)
-    if any((approach, each, *pair) in registry for each in Strategy):
+    if any((approach, each, *pair) in registry for each in Strategy) and not _makeup_obstacle(question, approach)[0]:
         return tuple(Strategy)
     return (question.request.strategy or Strategy.STOP_COPY,)
 
@@ -131,25 +143,64 @@ def _obstacle(question: Question, registry: Registry, approach: Approach, strate
         if cluster.authority not in allowed:
             fix = f"if you may change more there, set its `authority` to {allowed[-1].value} in the config"
             return f"it needs {needed}, and {cluster.name} gives {cluster.authority.value}", fix
+    reason, fix = _makeup_obstacle(question, approach)
+    if reason:
+        return reason, fix
     pair = (source.orchestrator, destination.orchestrator)
     built = [each for each in Strategy if (approach, each, *pair) in registry]
     if not built:
         words = _LATER[approach].format(source=source.orchestrator, destination=destination.orchestrator)
         return words, "choose an approach that is feasible"
-    kernel = _kernel_obstacle(question, strategy)
-    if kernel[0]:
-        return kernel
+    docker = _docker_obstacle(question, approach)
+    return docker if docker[0] else _strategy_obstacle(question, approach, strategy, built)
+
+
+def _strategy_obstacle(
+    question: Question, approach: Approach, strategy: Strategy, built: Sequence[Strategy]
+) -> tuple[str, str]:
+    if strategy in (Strategy.PRE_COPY, Strategy.HYBRID) and not question.source_node.tracks_writes:
+        return "the source's kernel cannot track written pages", "boot Linux 6.7 or newer there"
+    if strategy is not Strategy.STOP_COPY and not question.destination_node.userfaultfd:
+        return "the destination's kernel cannot fetch pages on demand", "boot it with CONFIG_USERFAULTFD"
     if strategy not in built:
-        fix = f"use {' or '.join(each.value for each in built)}"
-        return f"not built yet: {strategy.value} for {approach.value}-level", fix
+        why = f"not built yet: {strategy.value} for {approach.value}-level"
+        if approach is Approach.SERVICE:
+            why = "what is inside the service's container dumps its memory as a whole, in one stream"
+        return why, f"use {' or '.join(each.value for each in built)}"
+    if strategy is not Strategy.STOP_COPY and approach is Approach.CONTAINER and not _may_trace(question.specification):
+        why = "nobody in the outer container may watch another's memory: it has no SYS_PTRACE"
+        return why, f"deploy it with SYS_PTRACE, or use {Strategy.STOP_COPY.value}"
     return "", ""
 
 
-def _kernel_obstacle(question: Question, strategy: Strategy) -> tuple[str, str]:
-    if strategy in (Strategy.PRE_COPY, Strategy.HYBRID) and not question.source_node.soft_dirty:
-        return "the source's kernel cannot track written pages", "boot it with CONFIG_MEM_SOFT_DIRTY"
-    if strategy in (Strategy.POST_COPY, Strategy.HYBRID) and not question.destination_node.userfaultfd:
-        return "the destination's kernel cannot fetch pages on demand", "boot it with CONFIG_USERFAULTFD"
+def _may_trace(spec: Specification) -> bool:
+    return spec.privileged or bool({"SYS_PTRACE", "CAP_SYS_PTRACE", "ALL", "all"} & set(spec.cap_add))
+
+
+def _makeup_obstacle(question: Question, approach: Approach) -> tuple[str, str]:
+    spec = question.specification
+    if spec.parts and approach is not Approach.ORCHESTRATOR:
+        why = "it is made of several containers, which only orchestrator-level moves together"
+        return why, "move them one by one, without their common label"
+    if approach is Approach.SERVICE:
+        return inside_obstacle(spec, question.facts)
+    if approach is Approach.CONTAINER and not is_nested(spec):
+        fix = "deploy it nested: `umsui deploy FILE --cluster C --approach container`"
+        return "the service is not nested in an outer container", fix
+    if approach is Approach.ORCHESTRATOR and is_nested(spec):
+        return "CRIU cannot dump an outer container from outside: it has mounts of its own", "use container-level"
+    return "", ""
+
+
+def _docker_obstacle(question: Question, approach: Approach) -> tuple[str, str]:
+    ends = ((question.source, question.source_node), (question.destination, question.destination_node))
+    for cluster, node in ends:
+        if approach is Approach.ORCHESTRATOR and node.orchestrator == "docker" and node.storage_driver != OVERLAY:
+            found = node.storage_driver or "an unknown driver"
+            return f"docker at {cluster.name} keeps root file systems with {found}, not with {OVERLAY}", STORAGE
+    if approach is Approach.ORCHESTRATOR and not question.destination_node.experimental:
+        where = question.destination.name
+        return f"docker restores only with its experimental features, and {where} has them off", EXPERIMENTAL
     return "", ""
 
 

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from umsui.decision.situation import Situation, blocking, good, name, size, some, warning
 from umsui.model import Finding, ServiceState
 
+_BUILT_IN = ("host", "none", "bridge", "private", "slirp4netns", "pasta", "podman", "default")  # in no list, or in each
+
 
 def state(case: Situation) -> Iterator[Finding]:
     """It runs, and nobody else is moving it."""
@@ -49,8 +51,59 @@ def undumpable(case: Situation) -> Iterator[Finding]:
         what = f"it is connected to Unix sockets outside: {some(facts.unix_external)}"
         yield blocking("unix-sockets", what, "their other end does not move", "let it disconnect first", where)
         before = False
+    if _limits_unreadable(case):
+        others = some([f"user {uid}" for uid in facts.uids if uid] + [f"group {gid}" for gid in facts.gids if gid])
+        yield blocking(
+            "rlimits",
+            f"it has processes of {others}, and root lacks CAP_SYS_RESOURCE there",
+            "CRIU reads the resource limits of each process; of another user's it may not, there",
+            "run the node with CAP_SYS_RESOURCE (is it itself a container?), or the service as root",
+            where,
+        )
+        before = False
     if before:
         yield good("dumpable", "nothing that CRIU cannot dump", where)
+
+
+def _limits_unreadable(case: Situation) -> bool:
+    return not case.source_node.sys_resource and not case.facts.user_ns and any((*case.facts.uids, *case.facts.gids))
+
+
+def logs(case: Situation) -> Iterator[Finding]:
+    """What it has printed goes along, where it is in a file."""
+    if case.facts.log_format:
+        yield good("logs", f"its log ({case.facts.log_format}) goes along", case.service.key)
+    else:
+        what, why = "its log stays at the source", "only logs in files can be carried; its driver keeps it elsewhere"
+        fix = "run it with `--log-driver k8s-file` (podman) or `json-file` (docker), or collect logs centrally"
+        yield warning("logs", what, why, fix, case.service.key)
+
+
+def unsupported(case: Situation) -> Iterator[Finding]:
+    """What the orchestrator cannot create again elsewhere: unknown volume drivers, secrets, pods …"""
+    why = "the destination would get another service, or none"
+    for words in case.unsupported:
+        yield blocking("unsupported", words, why, "recreate the service without it", case.service.key)
+
+
+def process_ids(case: Situation) -> Iterator[Finding]:
+    """Its processes keep their numbers; in a PID namespace of its own nobody else has them."""
+    if not case.facts.pid_host:
+        yield good("pids", "its process ids are its own (PID namespace)", case.service.key)
+        return
+    taken = sorted(set(case.facts.pids) & case.destination_node.pids)
+    if taken:
+        yield blocking(
+            "pids",
+            f"process id {some([str(pid) for pid in taken])} is taken there",
+            "it shares its node's process ids, and programs know their own by number",
+            "run it without `--pid=host`, or choose another node",
+            name(case.destination),
+        )
+    else:
+        why = "a process that starts there meanwhile may take one, and the restore then fails (and is undone)"
+        what = "it shares its node's process ids; they are free there at this moment"
+        yield warning("pids", what, why, "run it without `--pid=host`", case.service.key)
 
 
 def connections(case: Situation) -> Iterator[Finding]:
@@ -86,33 +139,6 @@ def oddities(case: Situation) -> Iterator[Finding]:
         )
 
 
-def mounts(case: Situation) -> Iterator[Finding]:
-    """Named volumes go along; what belongs to the source's host does not."""
-    where = case.service.key
-    binds = [f"{m.source} at {m.destination}" for m in case.specification.mounts if m.kind == "bind"]
-    strange = [m.destination for m in case.specification.mounts if m.kind not in ("bind", "volume", "tmpfs")]
-    if binds:
-        yield blocking(
-            "volumes",
-            f"it uses folders of its host: {some(binds)}",
-            "only named volumes go along; at the destination these folders are missing or different",
-            "put the data into a named volume: `--volume NAME:PATH`",
-            where,
-        )
-    if strange:
-        what = f"it has mounts of an unknown kind at {some(strange)}"
-        yield blocking("volumes", what, "umsui does not know how to move them", "use named volumes", where)
-    volumes = [m for m in case.specification.mounts if m.kind == "volume"]
-    if not binds and not strange:
-        moved = size(sum(case.facts.volume_bytes.values()))
-        what = (
-            f"{len(volumes)} volume{'s' if len(volumes) > 1 else ''} ({moved}) will go along"
-            if volumes
-            else "no volumes"
-        )
-        yield good("volumes", what, where)
-
-
 def image(case: Situation) -> Iterator[Finding]:
     """The image is there, or can be sent."""
     spec, where = case.specification, name(case.destination)
@@ -123,12 +149,18 @@ def image(case: Situation) -> Iterator[Finding]:
             "image",
             f"the id of {spec.image or 'the image'} is not known",
             "the root file system must be the very same, so the image is compared by its digest",
-            "see whether the source still has it: `podman images`",
+            f"see whether the source still has it: `{case.source_node.orchestrator} images`",
             where,
         )
     else:
-        bulk = f" ({size(case.facts.image_bytes)})" if case.facts.image_bytes else ""
-        yield good("image", f"{spec.image} will be transferred first{bulk}", where)
+        yield good("image", f"{spec.image} will be transferred first ({_image_words(case)})", where)
+
+
+def _image_words(case: Situation) -> str:
+    layers, there = case.facts.layer_bytes, case.layers_there
+    if not layers:
+        return size(case.image_bytes())
+    return f"{len(layers) - len(there)} of its {len(layers)} layers, {size(case.image_bytes())}"
 
 
 def ports(case: Situation) -> Iterator[Finding]:
@@ -151,9 +183,14 @@ def ports(case: Situation) -> Iterator[Finding]:
 
 def name_free(case: Situation) -> Iterator[Finding]:
     """Nothing of that name is at the destination."""
-    where, wanted = name(case.destination), case.specification.name
+    where, wanted, cli = name(case.destination), case.specification.name, case.destination_node.orchestrator
+    missing = sorted(set(case.specification.network.split(",")) - {"", *_BUILT_IN} - case.destination_node.networks)
+    missing = [each for each in missing if ":" not in each]
+    if missing and case.destination_node.networks:
+        fix = f"create it there: `{cli} network create {missing[0]}`"
+        yield blocking("network", f"there is no network {some(missing)}", "the service is in it", fix, where)
     if wanted in case.destination_node.container_names:
-        fix = f"remove or rename it there: `podman rm {wanted}`, `podman rename {wanted} OTHER`"
+        fix = f"remove or rename it there: `{cli} rm {wanted}`, `{cli} rename {wanted} OTHER`"
         yield blocking("name", f"there is a container {wanted} already", "names are unique on a node", fix, where)
     else:
         yield good("name", f"the name {wanted} is free", where)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from umsui.interface.facts import LinkFacts, NodeFacts, ServiceFacts
 from umsui.model import Finding, Place, Service, Specification
@@ -22,6 +23,11 @@ class Situation:
     destination_node: NodeFacts
     facts: ServiceFacts
     link: LinkFacts
+    cpu: str = ""  # what CRIU says against the destination's CPU
+    unsupported: tuple[str, ...] = ()  # what the orchestrator cannot create again elsewhere, in words
+    paths_here: Mapping[str, str] = field(default_factory=dict)  # bound paths of the host -> what they are
+    paths_there: Mapping[str, str] = field(default_factory=dict)  # the same paths at the destination
+    parts: tuple[Situation, ...] = ()  # of a service of several containers: each one's own
 
     @property
     def ends(self) -> tuple[tuple[str, NodeFacts], tuple[str, NodeFacts]]:
@@ -34,9 +40,22 @@ class Situation:
         wanted = self.specification.image_id.removeprefix("sha256:")
         return wanted not in {each.removeprefix("sha256:") for each in self.destination_node.images}
 
+    @property
+    def layers_there(self) -> frozenset[str]:
+        """Of the image's layers, those that the destination has already, in whatever image."""
+        return self.destination_node.layers & self.facts.layer_bytes.keys()
+
     def image_bytes(self) -> int:
         """What of the image has to go over the wire."""
-        return self.facts.image_bytes if self.image_transfers else 0
+        if not self.image_transfers:
+            return 0
+        layers = self.facts.layer_bytes
+        return sum(layers[each] for each in layers.keys() - self.layers_there) if layers else self.facts.image_bytes
+
+    @property
+    def checkpoint_bytes(self) -> int:
+        """What a checkpoint has to carry: its memory, and its file systems in memory."""
+        return self.facts.memory + self.facts.tmpfs_bytes
 
 
 def name(place: Place) -> str:

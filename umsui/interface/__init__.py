@@ -2,14 +2,39 @@
 
 from collections.abc import Mapping
 
+from umsui.interface.container_level import ContainerLevel
 from umsui.interface.orchestrator_level import OrchestratorLevel
 from umsui.interface.protocol import MoveFactory
+from umsui.interface.service_api import ServiceThroughApi
+from umsui.interface.service_level import ServiceLevel
+from umsui.interface.together import Together
 from umsui.model import Approach, Strategy
 
 APPROACHES: Mapping[tuple[Approach, Strategy, str, str], MoveFactory] = {
-    (Approach.ORCHESTRATOR, Strategy.STOP_COPY, "podman", "podman"): OrchestratorLevel,
-    (Approach.ORCHESTRATOR, Strategy.POST_COPY, "podman", "podman"): OrchestratorLevel,
+    **{
+        (Approach.ORCHESTRATOR, strategy, source, destination): OrchestratorLevel
+        for strategy in Strategy
+        for source in ("podman", "docker")
+        for destination in ("podman", "docker")
+    },
+    **{
+        (Approach.CONTAINER, strategy, source, destination): ContainerLevel
+        for strategy in Strategy
+        for source in ("podman", "docker")
+        for destination in ("podman", "docker")
+    },
+    **{
+        (Approach.SERVICE, Strategy.STOP_COPY, source, destination): ServiceLevel
+        for source in ("podman", "docker")
+        for destination in ("podman", "docker")
+    },
+    **{
+        (Approach.SERVICE, Strategy.STOP_COPY, source, destination): ServiceThroughApi
+        for source in ("podman", "docker", "kubernetes")
+        for destination in ("podman", "docker", "kubernetes")
+        if "kubernetes" in (source, destination)
+    },
 }
 """What can be done: (approach, strategy, source orchestrator, destination orchestrator) -> how."""
 
-__all__ = ["APPROACHES"]
+__all__ = ["APPROACHES", "Together"]

@@ -1,8 +1,8 @@
-"""Orchestrator-level migration on podman hosts: the platform's own runtime checkpoints and restores.
+"""Orchestrator-level migration between container hosts: the platform's own runtime checkpoints and restores.
 
-The destination's container is podman's own from the start: created, initialized and cleaned up again by podman, so
-that its bundle is there; then ``podman container restore`` is started and held at CRIU's door (``umsui.agent.relay``)
-until the checkpoint has arrived, and once more, restored, until the commit.
+The destination's container is its engine's own from the start: created by it, and restored by it, too. That restore
+(``podman container restore``, ``docker start --checkpoint``) is held at CRIU's door (``umsui.agent.relay``) until the
+checkpoint has arrived, and once more, restored, until the commit.
 """
 
 from __future__ import annotations
@@ -10,44 +10,65 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from typing import Any
 
+from umsui.agent.binds import is_data
 from umsui.core.session import AgentError, Session
 from umsui.errors import Cancelled, Refused, UmsuiError, Unknown, Unreachable
+from umsui.interface import neutral
 from umsui.interface.protocol import End, Order
 from umsui.model import Mount, Strategy, Traffic
 
 LONG = 3600.0  # seconds: steps that move data while the service runs; cancelling ends them earlier
-FETCHED = 20.0  # seconds that the last pages may take to their places after they have left the source
+FETCHED = 120.0  # seconds that pages may take to their places once they are at the destination
+ARMED = 70.0  # seconds until the engine has come to CRIU's door; several of a loaded node's take their time
 SWITCH = 120.0  # seconds that the service may stand still before the migration gives up by itself
+SOON = 1.0  # seconds of memory left to send: the ends are armed meanwhile (an engine that is armed answers nobody else)
 
 
 class OrchestratorLevel:
-    """One migration between two podman hosts (a ``umsui.interface.protocol.Move``)."""
+    """One migration between two hosts with podman or docker (a ``umsui.interface.protocol.Move``)."""
+
+    approach = "orchestrator"  # which of the agent's ends it works with
 
     def __init__(self, order: Order) -> None:
         self.order = order
         self._sessions: dict[str, Session] = {}
         self._traffic = Traffic()
         self._facts: dict[str, Any] = {}
+        self._kinds: dict[str, str] = {}  # what the bound paths are at the source
+        self._elsewhere: frozenset[str] = frozenset()  # volumes that somebody else removes
         self._thawed = False
+        self._ahead: Future[None] | None = None  # memory that is sent while the service runs
+        self._nearly = threading.Event()  # little of it is left
+        self._raw: Any = None  # the source's own description of the service
+        self._off = False  # it is being undone: nothing more is begun
+        self._paging, self._looking = threading.Lock(), threading.Lock()
         self._lock = threading.Lock()
+        self._starting = {"source": threading.Lock(), "destination": threading.Lock()}
 
     # -- agents -----------------------------------------------------------------------------------------------------
 
     def _session(self, role: str) -> Session:
-        with self._lock:
+        with self._starting[role]:
             session = self._sessions.get(role)
             if session is None or not session.alive:
-                end = self._end(role)
-                where = f"{end.place.cluster}/{end.place.node}"
-                session = Session(end.transport, where, end.user, self._on_event)
-                session.call(f"{role}.open", migration=self.order.id)
+                session = self._start(role)
+                session.call(f"{role}.open", migration=self.order.id, engine=self._engine(role), approach=self.approach)
                 self._sessions[role] = session
             return session
+
+    def _start(self, role: str) -> Session:
+        """An agent at that end."""
+        end = self._end(role)
+        return Session(end.transport, f"{end.place.cluster}/{end.place.node}", end.user, self._on_event)
+
+    def _engine(self, role: str) -> str:
+        """What the agent of that end manages the service with."""
+        return self._end(role).orchestrator.name
 
     def _end(self, role: str) -> End:
         return self.order.source if role == "source" else self.order.destination
@@ -81,24 +102,44 @@ class OrchestratorLevel:
 
     def reserve(self) -> None:
         """Image and an identical container at the destination, passive; differences are refused."""
-        spec = self.order.specification
-        there, here = self.order.destination, self.order.source
+        with ThreadPoolExecutor(1, thread_name_prefix="reserve") as pool:
+            self._reserve(pool.submit(self._described))
+            noted = pool.submit(self._intact, "destination")
+            if self._alike or self.approach == "orchestrator":
+                self._compare(self._raw)
+            noted.result()
+
+    def _described(self) -> Sequence[str]:
+        """Note how the service is; the flags for a container like it that only its own orchestrator knows."""
+        here, name = self.order.source, self.order.specification.name
+        self._intact("source")
+        if not self._alike:
+            return self._foreign()
+        self._raw = here.orchestrator.raw(here.transport, name)
+        return here.orchestrator.particulars(here.transport, name)
+
+    def _reserve(self, described: Future[Sequence[str]]) -> None:
+        spec, there = self.order.specification, self.order.destination
         image = spec.image_id or spec.image
         if not there.orchestrator.has_image(there.transport, image):
-            sent = self._ask("source.send_image", LONG, image=spec.image)["bytes"]
-            self._traffic = replace(self._traffic, image=sent)
+            layers = self._ask("destination.layers")["layers"]
+            sent = self._ask("source.send_image", LONG, image=spec.image, there=layers)["bytes"]
+            self._count(image=sent)
         self._step_aside()
         self._remove_reserved()  # of a first attempt that was cut off
-        volumes = [mount.source for mount in self._data_mounts() if mount.kind == "volume"]
+        volumes = [mount.source for mount in self._data if mount.kind == "volume"]
         self._ask("destination.claim", container=spec.name, volumes=volumes)
-        container = there.orchestrator.create(
-            there.transport, spec, here.orchestrator.particulars(here.transport, spec.name)
-        )
-        prepared = self._ask("destination.prepare", container=container, volumes=self._volumes())
-        self._roots = prepared["roots"]
-        differences = there.orchestrator.differences(
-            here.orchestrator.raw(here.transport, spec.name), there.orchestrator.raw(there.transport, spec.name)
-        )
+        if self._paged and not self.order.plan.request.bandwidth:
+            self._begin_memory()  # a limit holds for all streams together: with one, memory comes after the files
+        folders = [mount.source for mount in self._data if mount.kind == "bind" and mount.source not in self._files]
+        self._ask("destination.place", folders=folders, files=self._files)
+        container = there.orchestrator.create(there.transport, spec, described.result())
+        trees = {mount.destination: mount.source for mount in self._data if mount.source not in self._files}
+        prepared = self._ask("destination.prepare", container=container, volumes=trees)
+        self._roots, self._log_format = prepared["roots"], prepared["log_format"]
+
+    def _compare(self, here: Any) -> None:
+        differences = [each for each in self._differences(here) if self._matters(str(each))]
         if differences:
             listed = "; ".join(str(difference) for difference in differences[:5])
             raise Refused(
@@ -107,66 +148,161 @@ class OrchestratorLevel:
                 code="not-identical",
             )
 
-    def _data_mounts(self) -> list[Mount]:
-        return [mount for mount in self.order.specification.mounts if mount.kind in ("volume", "bind")]
+    @property
+    def _alike(self) -> bool:
+        """Whether the orchestrators are of the same kind."""
+        return self.order.source.orchestrator.name == self.order.destination.orchestrator.name
 
-    def _volumes(self) -> dict[str, str]:
-        return {mount.destination: mount.source for mount in self._data_mounts()}
+    def _foreign(self) -> Sequence[str]:
+        """Flags for a container that is created at another orchestrator's like."""
+        return ()
+
+    def _matters(self, difference: str) -> bool:  # noqa: ARG002 - others make some on purpose
+        return True
+
+    @property
+    def _across(self) -> bool:
+        """Whether the ends have different engines."""
+        return self._engine("source") != self._engine("destination")
+
+    def _differences(self, here: Any) -> Sequence[object]:
+        """How the reserved container differs from the service: field by field; between engines, in neutral words."""
+        spec, there = self.order.specification, self.order.destination
+        if self._across:
+            return neutral.differences(spec, there.orchestrator.specification(there.transport, spec.name))
+        return there.orchestrator.differences(here, there.orchestrator.raw(there.transport, spec.name))
+
+    @property
+    def _data(self) -> list[Mount]:
+        """The mounts whose data goes along."""
+        mounts = self.order.specification.mounts
+        return [m for m in mounts if m.kind == "volume" or (m.kind == "bind" and is_data(m.source, self._kind(m)))]
+
+    @property
+    def _files(self) -> list[str]:
+        """Of these, the files that are bound by themselves."""
+        return [mount.source for mount in self._data if mount.kind == "bind" and self._kind(mount) == "file"]
+
+    def _kind(self, mount: Mount) -> str:
+        if mount.source not in self._kinds:
+            self._kinds |= self._session("source").call("kinds", paths=[mount.source])["kinds"]
+        return self._kinds[mount.source]
 
     def copy_ahead(self) -> None:
         """Root file system changes and volumes, while the service runs."""
-        facts = self._session("source").call("service", container=self.order.specification.name)
-        self._facts = facts
-        roots = [
-            {
-                "name": "/",
-                "source": facts["merged"],
-                "target": self._roots["/"],
-                "upper": facts["upper"],
-                "lower": facts["lower"],
-            }
-        ]
-        for mount in self._data_mounts():
-            roots.append({"name": mount.destination, "source": mount.path, "target": self._roots[mount.destination]})
-        self._ask("source.copy", LONG, roots=roots)
+        facts = self._service()
+        roots = [{"name": "/", "target": self._roots["/"], **self._changes()}]
+        for mount in self._data:
+            if mount.source not in self._files:
+                target = self._roots[mount.destination]
+                root = {"name": mount.destination, "source": mount.path, "target": target, "also": self._also(mount)}
+                roots.append(root)
+        log = facts["log"] if facts["log_format"] == self._log_format else ""
+        self._ask("source.copy", LONG, roots=roots, files=self._files, log=log)
         self._count_files()
+        if self._paged:
+            if self._ahead is None:
+                self._begin_memory()
+            self._wait_for_memory(self._nearly.is_set)
+
+    def _begin_memory(self) -> None:
+        """Memory goes ahead from now on, beside what else there is to do: that hardly uses the wire."""
+        pool = ThreadPoolExecutor(1, thread_name_prefix="memory")
+        self._ahead = pool.submit(self._send_memory)
+        pool.shutdown(wait=False)
+
+    def _send_memory(self) -> None:
+        strategy, pid = self.order.plan.strategy, self._service()["pid"]
+        at_once = strategy is Strategy.PRE_COPY  # others let the destination fetch what is left
+        with self._paging:
+            if self._off:
+                return
+            self._ask("destination.page", whole_first=at_once)
+        with self._watching_memory():
+            self._ask("source.page", LONG, pid=pid, ahead=strategy is not Strategy.POST_COPY, at_once=at_once)
+
+    def _wait_for_memory(self, enough: Callable[[], bool]) -> None:
+        """Until ``enough`` of it is at the destination, at the latest all but what was written meanwhile."""
+        assert self._ahead is not None
+        while not (self._ahead.done() or enough()):
+            self._step_aside()
+            wait([self._ahead], 0.05)
+        if self._ahead.done():
+            self._ahead.result()
+
+    def _also(self, mount: Mount) -> list[dict[str, Any]]:  # noqa: ARG002 - others need it
+        """Further containers that have this mount: their first process, and where they have it."""
+        return []
+
+    def _service(self) -> dict[str, Any]:
+        """What the service is made of, as it was when first asked."""
+        with self._looking:
+            if not self._facts:
+                self._facts = self._look()
+            return self._facts
+
+    def _look(self) -> dict[str, Any]:
+        """What the service is made of at this moment."""
+        name = self.order.specification.name
+        return self._session("source").call("service", engine=self._engine("source"), container=name)
+
+    def _changes(self) -> dict[str, Any]:
+        """Where the root file system's changes are at the source."""
+        return {"source": self._facts["merged"], "upper": self._facts["upper"], "lower": self._facts["lower"]}
 
     def _count_files(self) -> None:
         moved = self._ask("source.progress")
-        self._traffic = replace(self._traffic, rootfs=moved["rootfs"], volumes=moved["volumes"])
+        self._count(rootfs=moved["rootfs"], volumes=moved["volumes"])
+
+    def _count(self, **moved: int) -> None:
+        with self._lock:  # memory is counted by a thread of its own
+            self._traffic = replace(self._traffic, **moved)
 
     def arm(self) -> None:
         """Checkpoint and restore started and waiting for their word; the page stream open."""
-        facts = self._facts
-        armed = self._ask(
-            "source.arm", container=facts["container"], pid=facts["pid"], runtime=facts["runtime"], lazy=self._lazy
-        )
-        self._ask("destination.arm", descriptors=armed["descriptors"], lazy=self._lazy)
+        facts = self._service()
+        how = {"lazy": self._paged, "across": self._across}
+        self._ask("destination.arm", ARMED, descriptors=facts["descriptors"], **how)
+        service = {"container": facts["container"], "pid": facts["pid"], "runtime": facts["runtime"]}
+        self._ask("source.arm", ARMED, **service, **how)
+        if self._paged:
+            self._wait_for_memory(lambda: False)
+
+    def intact(self) -> None:
+        """Whether the service and its reserved container are still as they were when it was reserved."""
+        for role in ("source", "destination"):
+            self._intact(role)
+
+    def _intact(self, role: str) -> None:
+        self._ask(f"{role}.intact", container=self.order.specification.name)
 
     # -- migration --------------------------------------------------------------------------------------------------
 
     def switch(self) -> None:
         """Freeze, checkpoint and transfer overlapped, restore up to the gate; both ends have then voted."""
         self._step_aside()
+        with self._watching_memory(), ThreadPoolExecutor(1) as pool:
+            restored = pool.submit(self._ask, "destination.wait", SWITCH + 10, within=SWITCH)
+            try:
+                self._ask("source.switch", SWITCH + 10, within=SWITCH)
+            except UmsuiError:
+                with contextlib.suppress(Unreachable):  # then nothing there can go on either
+                    self._ask("destination.abandon")  # else the restore would wait for what never comes
+                raise
+            restored.result()
+        received = self._traffic.memory
+        self.order.emit("progress", what="memory", done=received, total=received, rate=None)
+
+    @contextlib.contextmanager
+    def _watching_memory(self) -> Iterator[None]:
+        """Tell how much memory has arrived, all the while; note it at the end."""
         done = threading.Event()
-        watch = threading.Thread(target=self._watch_memory, args=(done,), daemon=True)
-        self.order.emit("step", step="freeze", state="started")
-        watch.start()
+        threading.Thread(target=self._watch_memory, args=(done,), daemon=True).start()
         try:
-            with ThreadPoolExecutor(1) as pool:
-                restored = pool.submit(self._ask, "destination.wait", SWITCH + 10, within=SWITCH)
-                try:
-                    self._ask("source.switch", SWITCH + 10, within=SWITCH)
-                except UmsuiError:
-                    with contextlib.suppress(Unreachable):  # then nothing there can go on either
-                        self._ask("destination.abandon")  # else the restore would wait for what never comes
-                    raise
-                restored.result()
+            yield
         finally:
             done.set()
-        received = self._ask("destination.received")["memory"]
-        self._traffic = replace(self._traffic, memory=received)
-        self.order.emit("progress", what="memory", done=received, total=received, rate=None)
+        self._count(memory=self._ask("destination.received")["memory"])
 
     def _watch_memory(self, done: threading.Event) -> None:
         expected = int(self._facts.get("memory", 0))  # unknown to a coordinator that took the migration up
@@ -178,23 +314,21 @@ class OrchestratorLevel:
                 rate = (received - before) / (now - then)
                 self.order.emit("progress", what="memory", done=received, total=max(expected, received), rate=rate)
                 before, then = received, now
+                if expected and expected - received < rate * SOON:
+                    self._nearly.set()
 
     @property
-    def _lazy(self) -> bool:
-        return self.order.plan.strategy is Strategy.POST_COPY
+    def _paged(self) -> bool:
+        """Whether memory is placed by the destination's pager, in the background."""
+        return self.order.plan.strategy is not Strategy.STOP_COPY
 
     def drain(self) -> None:
-        """Post-copy: until the last page has arrived; the source's loss would be the service's until then."""
-        if self._lazy:
-            done = threading.Event()
-            threading.Thread(target=self._watch_memory, args=(done,), daemon=True).start()
-            try:
-                self._ask("source.drained", LONG, within=LONG)
+        """Until the last page is in its place. Hybrid, post-copy: losing the source loses the service."""
+        if self._paged:
+            with self._watching_memory():
+                if self.order.plan.strategy is not Strategy.PRE_COPY:
+                    self._ask("source.drained", LONG, within=LONG)
                 self._ask("destination.fetched", FETCHED + 5, within=FETCHED)
-            finally:
-                done.set()
-            received = self._ask("destination.received")["memory"]
-            self._traffic = replace(self._traffic, memory=received)
 
     def commit(self) -> None:
         """The decision is durable: open the destination's gate."""
@@ -206,24 +340,37 @@ class OrchestratorLevel:
         """Remove the source and everything of this migration at both ends."""
         self._ask("destination.confirm", 70.0, within=60.0)
         self._count_files()
-        if self._known("source"):
+        known = self._known("source")
+        if known:
             self._ask("source.remove", 70.0, within=60.0)
-        self._forget_volumes()
+        names = self._own_volumes()
+        if names or not known:
+            here = self.order.source
+            here.orchestrator.remove(here.transport, self.order.specification.name, volumes=names)
         for role in ("source", "destination"):
             self._ask(f"{role}.close")
 
     def _known(self, role: str) -> bool:
         return bool(self._ask(f"{role}.noted")["state"])
 
-    def _forget_volumes(self) -> None:
-        names = [mount.source for mount in self._data_mounts() if mount.kind == "volume"]
-        here = self.order.source
-        here.orchestrator.remove(here.transport, self.order.specification.name, volumes=names)
+    def _own_volumes(self) -> list[str]:
+        mounts = [mount for mount in self.order.specification.mounts if mount.kind == "volume"]
+        return [mount.source for mount in mounts if mount.source not in self._elsewhere]
+
+    def forgotten(self) -> bool:
+        """Whether neither node knows anything of this migration any more."""
+        if any(self._known(role) for role in ("source", "destination")):
+            return False
+        for role in ("source", "destination"):
+            self._ask(f"{role}.close")
+        return True
 
     # -- undo -------------------------------------------------------------------------------------------------------
 
     def rollback(self) -> None:
         """The destination goes first, but the source does not wait for one that does not answer or cannot tidy up."""
+        with self._paging:
+            self._off = True
         try:
             self._undo_both()
         except AgentError as error:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
 from types import TracebackType
 from typing import Any, Self
 
 from umsui.core.session import Session
+from umsui.interface import api_probe
 from umsui.interface.facts import LinkFacts, NodeFacts, ServiceFacts
 from umsui.interface.protocol import End
+from umsui.model import Place
+
+Learn = Callable[[Place, Place, LinkFacts], None]
 
 
 class Probes:
@@ -19,8 +24,11 @@ class Probes:
     Used as a context manager. All methods raise Unreachable, TimedOut and ``umsui.core.session.AgentError``.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, learn: Learn | None = None) -> None:
+        """``learn`` is told of each link that is measured."""
+        self._learn = learn
         self._sessions: dict[int, Session] = {}
+        self._began = time.time()
 
     def __enter__(self) -> Self:
         return self
@@ -40,31 +48,69 @@ class Probes:
 
     def warm(self, *ends: End) -> None:
         """Start the agents of several ends at once."""
-        with ThreadPoolExecutor(len(ends)) as pool:
-            list(pool.map(self._session, ends))
+        asked = [end for end in ends if not end.through_api]
+        with ThreadPoolExecutor(max(len(asked), 1)) as pool:
+            list(pool.map(self._session, asked))
 
     def node(self, end: End) -> NodeFacts:
         """What the node has and lacks."""
-        found = self._session(end).call("node")
-        found["listening_ports"] = frozenset((protocol, port) for protocol, port in found["listening_ports"])
-        for name in ("criu", "criu_needs"):
-            found[name] = tuple(found[name]) if found[name] is not None else None
-        for name in ("cpu_flags", "images", "container_names"):
-            found[name] = frozenset(found[name])
-        return NodeFacts(**known(NodeFacts, found))
+        if end.through_api:
+            return api_probe.node(end)
+        session = self._session(end)
+        asked = time.time()
+        told = float(session.call("clock")["clock"])
+        ahead = told - (asked + time.time()) / 2  # of our own clock: nodes are asked at different times
+        found = session.call("node", engine=end.orchestrator.name)
+        return node_facts({**found, "clock": self._began + ahead})
 
     def service(self, end: End, name: str) -> ServiceFacts:
         """What the service is made of at this moment."""
-        found = self._session(end).call("service", container=name)
-        lists = ("pids", "writable_shared_maps", "established", "unix_external", "devices", "caps")
-        return ServiceFacts(**known(ServiceFacts, {**found, **{key: tuple(found[key]) for key in lists}}))
+        if end.through_api:
+            return api_probe.service(end, name)
+        return service_facts(self._session(end).call("service", engine=end.orchestrator.name, container=name))
+
+    def paths(self, end: End, paths: Sequence[str]) -> Mapping[str, str]:
+        """What each of these paths is there: ``missing``, ``empty`` or ``folder``, ``file``, ``socket``, ``device``."""
+        if end.through_api:
+            return dict.fromkeys(paths, "missing")
+        found: Mapping[str, str] = self._session(end).call("kinds", paths=list(paths))["kinds"]
+        return found
+
+    def cpu(self, source: End, destination: End) -> str:
+        """CRIU's own comparison of the two CPUs: its complaint, "" when it has none or cannot tell."""
+        if source.through_api or destination.through_api:
+            return ""  # there is nobody to ask before the destination's container runs
+        image = self._session(source).call("cpuinfo")["image"]
+        return str(self._session(destination).call("cpu_fits", image=image)["error"]) if image else ""
 
     def link(self, source: End, destination: End) -> LinkFacts:
         """Whether the source reaches the destination's SSH port, how far and how wide."""
+        if source.through_api or destination.through_api:
+            return LinkFacts()  # everything goes through the coordinator
         bulk = self._session(destination).call("listen")["port"]
         there = destination.transport
         found = self._session(source).call("measure", address=there.address, port=there.port, bulk=bulk)
-        return LinkFacts(found["reachable"], found["error"], found["rtt"] or 0.0, found["bandwidth"])
+        facts = LinkFacts(found["reachable"], found["error"], found["rtt"] or 0.0, found["bandwidth"])
+        if self._learn is not None:
+            self._learn(source.place, destination.place, facts)
+        return facts
+
+
+def node_facts(found: Mapping[str, Any]) -> NodeFacts:
+    """What an agent tells of its node, in its shape."""
+    shaped = dict(found)
+    shaped["listening_ports"] = frozenset((protocol, port) for protocol, port in found["listening_ports"])
+    for name in ("criu", "criu_needs"):
+        shaped[name] = tuple(found[name]) if found[name] is not None else None
+    for name in ("cpu_flags", "images", "container_names", "pids", "layers", "volumes", "networks"):
+        shaped[name] = frozenset(found[name])
+    return NodeFacts(**known(NodeFacts, shaped))
+
+
+def service_facts(found: Mapping[str, Any]) -> ServiceFacts:
+    """What an agent tells of a service, in its shape."""
+    lists = ("pids", "uids", "gids", "writable_shared_maps", "established", "unix_external", "devices", "caps")
+    return ServiceFacts(**known(ServiceFacts, {**found, **{key: tuple(found[key]) for key in lists}}))
 
 
 def known(shape: type[Any], found: Mapping[str, Any]) -> dict[str, Any]:

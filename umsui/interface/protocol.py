@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, cast
 
-from umsui.adapters import Orchestrator, Transport
-from umsui.model import Place, Plan, Specification, Traffic
+from umsui.adapters import ApiOrchestrator, Orchestrator, Transport
+from umsui.model import Place, Plan, Port, Specification, Traffic
 
 Emit = Callable[..., None]
 """``emit(kind, **data)``: see ``umsui.model.Event`` for the kinds and their data."""
@@ -26,6 +26,21 @@ class End:
     transport: Transport
     orchestrator: Orchestrator
     user: str = "root"  # the login; the agent is started with sudo when it is not root
+
+    @property
+    def through_api(self) -> bool:
+        """Whether its orchestrator's API is the only way there: no agent runs on the node."""
+        return self.orchestrator.name == "kubernetes"
+
+    def port_of(self, port: Port) -> int:
+        """The number that clients use there: a pod's ports are its own."""
+        return port.container if self.through_api else port.host
+
+    def host_of(self, service: str) -> str:
+        """Where clients reach its ports: the node, or a pod's own address. Raises UmsuiError."""
+        if not self.through_api:
+            return self.transport.address
+        return cast(ApiOrchestrator, self.orchestrator).address(self.transport, service)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +71,12 @@ class Move(Protocol):
     def arm(self) -> None:
         """Everything slow done: checkpoint and restore started and waiting for their word."""
 
+    def intact(self) -> None:
+        """From the reservation on, from another thread: whether both ends are still as they were then.
+
+        Raises UmsuiError with code "changed" when somebody has stopped, removed, renamed or started something.
+        """
+
     def switch(self) -> None:
         """Freeze, checkpoint and transfer overlapped, restore up to the gate.
 
@@ -74,6 +95,9 @@ class Move(Protocol):
 
     def finish(self) -> None:
         """Remove the source and everything of this migration at both ends."""
+
+    def forgotten(self) -> bool:
+        """Whether neither node knows anything of this migration any more. Raises UmsuiError when it cannot be told."""
 
     def traffic(self) -> Traffic:
         """Bytes moved so far."""

@@ -28,6 +28,9 @@ class Artifacts:
     rootfs: Path
     skin: Path
     images: Path
+    docker: Path | None = None  # with docker hosts only
+    kubernetes: Path | None = None  # with Kubernetes nodes only, as the next one
+    registry: Path | None = None
 
 
 @contextlib.contextmanager
@@ -84,7 +87,7 @@ def build(target: Path, make: Callable[[Path], None], report: Report) -> None:
 
 def _forget_others(target: Path) -> None:
     """Remove what older recipes made of the same artifact, unless a lab that is up may stand on it."""
-    if any(locations.lab_dir().glob("[0-9]")):
+    if any(locations.lab_dir().glob("[0-9]*")):
         return
     name = target.name.rpartition("-")[0]
     for old in cache().glob(f"{name}-*"):

@@ -31,8 +31,8 @@ def _write(path: Path, text: str, mode: int = 0o644) -> None:
     path.write_text(text)
 
 
-def _fill_upper(host: Host, login: keys.Key, identity: keys.Key) -> None:
-    """What makes this host different from the others."""
+def fill(host: Host, login: keys.Key, identity: keys.Key) -> None:
+    """Write what makes this host different from the others: who it lets in, who it is, whom it knows."""
     upper = host.directory / "upper"
     (upper / "root").mkdir(mode=0o700, parents=True)
     (upper / "root/.ssh").mkdir(mode=0o700)
@@ -45,11 +45,10 @@ def _fill_upper(host: Host, login: keys.Key, identity: keys.Key) -> None:
     _write(upper / "etc/resolv.conf", "# The lab has no name servers.\n")
 
 
-def start(host: Host, artifacts: Artifacts, login: keys.Key, identity: keys.Key) -> int:
-    """Start the host; returns the pid of its first process once that has its namespaces. Raises LabError."""
-    for name in ("work", "root", "containers"):
-        (host.directory / name).mkdir(parents=True)
-    _fill_upper(host, login, identity)
+def start(host: Host, artifacts: Artifacts) -> int:
+    """Start the host, filled; returns the pid of its first process once that has its namespaces. Raises LabError."""
+    for name in ("work", "root", "containers", "docker", "kubernetes"):
+        (host.directory / name).mkdir(parents=True, exist_ok=True)
     (host.directory / "starting").touch()
     env = {
         "PATH": PATH,
@@ -57,7 +56,10 @@ def start(host: Host, artifacts: Artifacts, login: keys.Key, identity: keys.Key)
         "STATE": str(host.directory),
         "LOWER": f"{artifacts.skin}:{artifacts.rootfs}",
         "IMAGES": str(artifacts.images),
+        "ORCHESTRATOR": host.orchestrator,
     }
+    if host.orchestrator == "kubernetes":
+        env["LOWER"] = f"{artifacts.skin}:{artifacts.kubernetes}:{artifacts.rootfs}"
     files = cgroups.create(host.cgroup)
     # The log is for what its first processes say; theirs, not ours, so that nothing waits for our end of a pipe.
     redirect = ["sh", "-c", 'exec "$@" </dev/null >"$STATE/log" 2>&1', "sh"]

@@ -5,21 +5,24 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from typing import TypeVar
 
 from umsui.errors import BadInput
-from umsui.lab import cgroups, images, keys, network, services
+from umsui.lab import cgroups, docker_store, images, keys, network, services
 from umsui.lab import host as hosts
 from umsui.lab.artifacts import Artifacts, locked
 from umsui.lab.commands import RUNNING, LabError, Report, require_root_on_linux, require_tools
-from umsui.lab.topology import Host, Lab
+from umsui.lab.kubernetes import build as kubernetes
+from umsui.lab.kubernetes import cluster
+from umsui.lab.topology import LABS, Host, Lab
 
-ORCHESTRATORS = ("podman",)
+ORCHESTRATORS = tuple(LABS)
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -39,13 +42,17 @@ class HostStatus:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """The lab as a whole. ``rate`` as tc writes it, None when unshaped; ``config`` is there only while it is up."""
+    """The lab as a whole. ``rate`` as tc writes it, None when unshaped; ``config`` is there only while it is up.
+
+    ``kubernetes`` says what its Kubernetes is, where it has one.
+    """
 
     instance: int
     up: bool
     hosts: tuple[HostStatus, ...]
     rate: str | None
     config: Path | None
+    kubernetes: str | None
 
 
 def _on_each(work: Callable[[T], R], things: Sequence[T]) -> list[R]:
@@ -54,14 +61,25 @@ def _on_each(work: Callable[[T], R], things: Sequence[T]) -> list[R]:
         return list(pool.map(work, things))
 
 
-def prepare(report: Report) -> None:
+def prepare(report: Report, orchestrator: str = "engines") -> None:
     """Make all that is slow and kept in the cache: tools, root file system, images. Does nothing where it is there.
 
+    For the lab called ``orchestrator``; compiling Kubernetes is by far the longest of it.
     Raises LabError: no root, no Linux, no mirror, no space.
     """
     require_root_on_linux()
     require_tools(RUNNING, report)
-    images.make_artifacts(report)
+    _make(orchestrator, report)
+
+
+def _make(orchestrator: str, report: Report) -> Artifacts:
+    made, needed = images.make_artifacts(report), set(LABS[orchestrator].values())
+    if "docker" in needed:
+        made = replace(made, docker=docker_store.make(made, report))
+    if "kubernetes" in needed:
+        layer = kubernetes.layer(made.rootfs, report)
+        made = replace(made, kubernetes=layer, registry=kubernetes.registry(made, layer, report))
+    return made
 
 
 def up(rate: str | None, orchestrator: str, report: Report) -> Status:
@@ -75,16 +93,18 @@ def up(rate: str | None, orchestrator: str, report: Report) -> Status:
     lab = Lab.selected()
     require_root_on_linux()
     require_tools(RUNNING, report)
-    made = images.make_artifacts(report)
+    made = _make(orchestrator, report)
     with locked(lab.lock_file):
         if _whole(lab):
+            if lab.orchestrator != orchestrator:
+                raise BadInput(f"The lab is up already, with {lab.orchestrator} hosts", "umsui lab down first")
             report("the lab is up already")
         else:
             if _anything_left(lab):
                 report("removing what is left of an earlier lab")
                 _remove(lab)
             try:
-                _start(lab, made, report)
+                _start(lab, orchestrator, made, report)
             except BaseException:
                 _remove(lab)
                 raise
@@ -112,7 +132,9 @@ def status() -> Status:
     found = tuple(_on_each(_host_status, lab.hosts))
     rate = lab.rate_file.read_text().strip() if lab.rate_file.is_file() else None
     config = lab.config if lab.config.is_file() else None
-    return Status(lab.instance, all(host.up for host in found) and lab.ready_mark.exists(), found, rate, config)
+    note = cluster.NOTE if any(host.orchestrator == "kubernetes" for host in lab.hosts) else None
+    whole = all(host.up for host in found) and lab.ready_mark.exists()
+    return Status(lab.instance, whole, found, rate, config, note)
 
 
 def shape(rate: str | None) -> None:
@@ -178,9 +200,10 @@ def _remove(lab: Lab) -> None:
         raise LabError(f"{lab.directory} cannot be removed", f"rm -rf {lab.directory}, and see what it says.")
 
 
-def _start(lab: Lab, made: Artifacts, report: Report) -> None:
+def _start(lab: Lab, orchestrator: str, made: Artifacts, report: Report) -> None:
     network.check_free(lab)
     lab.directory.mkdir(parents=True, mode=0o700)
+    lab.orchestrator_file.write_text(orchestrator)
     login = keys.make(f"umsui-lab-{lab.instance}")
     lab.identity.touch(mode=0o600)
     lab.identity.write_text(login.private)
@@ -191,11 +214,18 @@ def _start(lab: Lab, made: Artifacts, report: Report) -> None:
     network.make_bridge(lab)
 
     def begin(host: Host) -> None:
-        pid = hosts.start(host, made, login, identities[host.name])
+        if host.orchestrator == "docker" and made.docker is not None:
+            docker_store.copy(made.docker, host.directory / "docker")
+        hosts.fill(host, login, identities[host.name])
+        if host.orchestrator == "kubernetes" and made.registry is not None:
+            cluster.fill(host, made.registry)
+        pid = hosts.start(host, made)
         network.connect(host, pid)
         hosts.wait_for_sshd(host)
         (host.directory / "starting").unlink()
         report(f"{host.name}: up at {host.address}")
+        if host.orchestrator == "kubernetes":
+            _start_cluster(host, report)
         for name in _run_samples(host):
             report(f"{host.name}: {name} answers")
 
@@ -204,10 +234,23 @@ def _start(lab: Lab, made: Artifacts, report: Report) -> None:
     lab.ready_mark.touch()
 
 
+def _start_cluster(host: Host, report: Report) -> None:
+    """The steps of a Kubernetes cluster, each with the seconds that it took."""
+    steps: tuple[tuple[str, Callable[[Host], None]], ...] = (
+        ("the API server answers", cluster.wait_for_api),
+        ("storage class and registry are known", cluster.prepare),
+        ("the node is ready", cluster.wait_for_node),
+    )
+    for name, step in steps:
+        began = time.monotonic()
+        step(host)
+        report(f"{host.name}: {name} ({time.monotonic() - began:.1f} s)")
+
+
 def _run_samples(host: Host) -> list[str]:
-    services.start(host, services.SAMPLES)
-    services.wait_until_answering(host, services.SAMPLES)
-    return [sample.name for sample in services.SAMPLES if sample.host == host.name]
+    services.start(host)
+    services.wait_until_answering(host)
+    return [sample.name for sample in services.samples(host)]
 
 
 def _shape(lab: Lab, rate: str | None) -> None:
@@ -224,10 +267,13 @@ def _shape(lab: Lab, rate: str | None) -> None:
 def _config(lab: Lab) -> Iterator[str]:
     """The lab in the words of the config file. JSON's strings are TOML's."""
     yield "# Made by `umsui lab up`; gone with `umsui lab down`.\n"
-    for cluster, members in groupby(lab.hosts, key=lambda host: host.cluster):
+    for name, members in groupby(lab.hosts, key=lambda host: host.cluster):
         inside = list(members)
-        yield f"\n[[clusters]]\nname = {json.dumps(cluster)}\nprovider = {json.dumps(inside[0].provider)}\n"
-        yield f'orchestrator = "podman"\nauthority = "full"\nlab = true\nidentity = {json.dumps(str(lab.identity))}\n'
+        yield f"\n[[clusters]]\nname = {json.dumps(name)}\nprovider = {json.dumps(inside[0].provider)}\n"
+        yield f'orchestrator = "{inside[0].orchestrator}"\nauthority = "full"\nlab = true\n'
+        if inside[0].orchestrator == "kubernetes":
+            yield f"kubeconfig = {json.dumps(str(inside[0].kubeconfig))}\ncontext = {json.dumps(name)}\n"
+        yield f"identity = {json.dumps(str(lab.identity))}\n"
         yield f"known_hosts = {json.dumps(str(lab.known_hosts))}\nnodes = [\n"
         for host in inside:
             yield f"    {{ name = {json.dumps(host.name)}, ssh = {json.dumps(host.ssh)} }},\n"

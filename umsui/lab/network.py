@@ -57,20 +57,20 @@ def check_free(lab: Lab) -> None:
             if str(address.get("local", "")).startswith(subnet) and link.get("ifname") != lab.bridge:
                 raise LabError(
                     f"The link {link.get('ifname')} uses {subnet}0/{PREFIX_LENGTH}, which this lab needs",
-                    "Choose another lab: UMSUI_LAB_INSTANCE=1 (0 to 9).",
+                    "Choose another lab: UMSUI_LAB_INSTANCE=1 (0 to 31).",
                     code="subnet-taken",
                 )
 
 
 def make_bridge(lab: Lab) -> None:
-    """Make the bridge, with this machine's own address on it."""
+    """Make the bridge, with this machine's own address on it, and routes to what is behind the lab's hosts."""
     batch = f"""
         link add {lab.bridge} type bridge
         link set {lab.bridge} alias {lab.directory}
         address add {lab.gateway}/{PREFIX_LENGTH} dev {lab.bridge}
         link set {lab.bridge} up
     """
-    run(["ip", "-batch", "-"], stdin=batch)
+    run(["ip", "-batch", "-"], stdin=batch + _routes_to_pods(lab))
 
 
 def connect(host: Host, pid: int) -> None:
@@ -88,8 +88,15 @@ def connect(host: Host, pid: int) -> None:
             address add {host.address}/{PREFIX_LENGTH} dev eth0
             link set eth0 up
             route add unreachable default
-        """,
+        """
+        + _routes_to_pods(host.lab, but=host),
     )
+
+
+def _routes_to_pods(lab: Lab, but: Host | None = None) -> str:
+    """The way to each Kubernetes node's pods, but for that node itself, in the words of ``ip -batch``."""
+    nodes = [host for host in lab.hosts if host.orchestrator == "kubernetes" and host != but]
+    return "".join(f"route add {node.pods} via {node.address}\n" for node in nodes)
 
 
 def shape(pids: Sequence[int], rate: str | None) -> None:

@@ -83,7 +83,8 @@ def build_rootfs(target: Path, report: Report) -> None:
     report(f"root file system: ready, with CRIU {version}")
 
 
-def _no_mirror(said: str) -> LabError:
+def no_mirror(said: str) -> LabError:
+    """The error that says so, with what apt or debootstrap ``said``."""
     return LabError(
         f"Debian's packages could not be had from {mirror()}: {said}",
         "Is there a network, or a proxy to name in http_proxy? Another mirror: UMSUI_DEBIAN_MIRROR=http://…/debian",
@@ -113,7 +114,7 @@ def _debootstrap(target: Path, report: Report) -> None:
     if process.returncode != 0:
         last = "; ".join(said[-3:])
         if any("Failed getting release" in line or "Couldn't download" in line for line in said):
-            raise _no_mirror(last)
+            raise no_mirror(last)
         raise LabError(f"debootstrap failed: {last}", "Look at the message; umsui lab up tries again from the start.")
 
 
@@ -136,7 +137,7 @@ def _add_newer(target: Path) -> None:
         download = f"cd /tmp/newer/debs && apt-get download -q {' '.join(NEWER_PACKAGES)}"
         run([*in_target, "sh", "-c", download], timeout=300, env=env)
     except LabError as error:
-        raise _no_mirror(error.message) from error
+        raise no_mirror(error.message) from error
     unpack = "for deb in /tmp/newer/debs/*.deb; do dpkg -x $deb / || exit 1; done && ldconfig"
     run([*in_target, "sh", "-c", unpack], timeout=120, env=env)
     shutil.rmtree(work)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,12 +16,26 @@ CLUSTERS = (
     ("azure-lab", "azure", ("azure-1", "azure-2")),
     ("gcp-lab", "gcp", ("gcp-1",)),
     ("onprem-lab", "onprem", ("onprem-1",)),
+    ("aks-lab", "azure", ("aks-1",)),
+    ("gke-lab", "gcp", ("gke-1",)),
 )
+
+_ENGINES = {"azure-lab": "podman", "gcp-lab": "docker", "onprem-lab": "docker"}
+_KUBERNETES = {"aks-lab": "kubernetes", "gke-lab": "kubernetes"}
+
+# The labs that there are: the clusters of each, and what runs on them.
+LABS: Mapping[str, Mapping[str, str]] = {
+    "podman": dict.fromkeys(_ENGINES, "podman"),
+    "docker": dict.fromkeys(_ENGINES, "docker"),
+    "engines": _ENGINES,
+    "kubernetes": _KUBERNETES,
+    "mixed": {**_ENGINES, **_KUBERNETES},
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Lab:
-    """One lab of the ten that a machine can have at once."""
+    """One lab of the many that a machine can have at once."""
 
     instance: int
     directory: Path
@@ -48,9 +63,11 @@ class Lab:
 
     @property
     def hosts(self) -> tuple[Host, ...]:
-        """All hosts, in the order in which they are shown."""
+        """All hosts, in the order in which they are shown; before it is up, those of a lab with podman."""
+        clusters = LABS[self.orchestrator or "podman"]
         named = [(name, cluster, provider) for cluster, provider, names in CLUSTERS for name in names]
-        return tuple(Host(self, number, *which) for number, which in enumerate(named, start=1))
+        every = (Host(self, number, *which) for number, which in enumerate(named, start=1))
+        return tuple(host for host in every if host.cluster in clusters)
 
     @property
     def identity(self) -> Path:
@@ -78,6 +95,16 @@ class Lab:
         return self.directory / "rate"
 
     @property
+    def orchestrator_file(self) -> Path:
+        """Holds which of ``LABS`` it is."""
+        return self.directory / "orchestrator"
+
+    @property
+    def orchestrator(self) -> str:
+        """Which of ``LABS`` it is; "" before it is up."""
+        return self.orchestrator_file.read_text().strip() if self.orchestrator_file.is_file() else ""
+
+    @property
     def lock_file(self) -> Path:
         """Held by whoever takes it up or down; outlives it."""
         return locations.cache_dir() / "lab" / f".lock-{self.instance}"
@@ -97,6 +124,21 @@ class Host:
     def directory(self) -> Path:
         """Its state: overlay layers, container storage, pid, log."""
         return self.lab.directory / self.name
+
+    @property
+    def orchestrator(self) -> str:
+        """What manages its containers: podman or docker, which is also the name of that program, or kubernetes."""
+        return LABS[self.lab.orchestrator or "podman"][self.cluster]
+
+    @property
+    def pods(self) -> str:
+        """The network of its pods, where it runs Kubernetes; of no other host of any lab."""
+        return f"10.78.{8 * self.lab.instance + self.number}.0/24"
+
+    @property
+    def kubeconfig(self) -> Path:
+        """What lets its cluster's administrator in, where it runs Kubernetes."""
+        return self.lab.directory / f"{self.cluster}.kubeconfig"
 
     @property
     def address(self) -> str:

@@ -25,5 +25,5 @@ def folder(short: Path, monkeypatch: pytest.MonkeyPatch) -> Folder:
     monkeypatch.setattr(host, "CONTROL", short / "run")
     monkeypatch.setattr(host, "IMAGES", short / "shm")
     made = Folder("abc123", "source")
-    made.make()
+    made.make("podman")
     return made

@@ -24,12 +24,12 @@ ROOT = Path(__file__).parents[3]
 
 
 def test_folders_are_private_and_go_without_a_trace(folder: Folder, short: Path) -> None:
-    folder.make()
+    folder.make("podman")
     for path in (folder.control, folder.images):
         assert stat.S_IMODE(path.stat().st_mode) == 0o700
         assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
     other = Folder("def456", "source")
-    other.make()
+    other.make("podman")
     folder.note(a=1)
     folder.remove()
     folder.remove()
@@ -79,7 +79,7 @@ def test_no_change_of_the_state_is_lost(folder: Folder) -> None:
         stop.set()
         reading.result(5)
     assert len(folder.state()) == 300
-    assert [path.name for path in folder.control.iterdir()] == ["state.json"]
+    assert sorted(path.name for path in folder.control.iterdir()) == ["approach", "engine", "state.json"]
 
 
 def test_a_state_that_was_not_noted_is_empty(folder: Folder) -> None:

@@ -252,18 +252,19 @@ def test_other_commands_too(world: World) -> None:
     assert "argv --version config -" in world.log()
 
 
-def test_the_real_one_is_not_the_stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("a", "b", "c"):
+def test_the_real_one_is_no_stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("a", "b", "c", "run"):
         (tmp_path / name).mkdir()
-    for name in ("b", "c"):
+    for name in ("run", "c"):
         (tmp_path / name / "criu").write_text("")
         (tmp_path / name / "criu").chmod(0o755)
+    (tmp_path / "b" / "criu").symlink_to(tmp_path / "run" / "criu")
+    monkeypatch.setattr(relay, "CONTROL", tmp_path / "run")
     monkeypatch.setattr(relay, "PATH", ":".join(str(tmp_path / name) for name in "abc"))
-    assert relay.real_criu("/nowhere") == str(tmp_path / "b" / "criu")
-    assert relay.real_criu(str(tmp_path / "b")) == str(tmp_path / "c" / "criu")
+    assert relay.real_criu() == str(tmp_path / "c" / "criu")
     monkeypatch.setattr(relay, "PATH", str(tmp_path / "a"))
     with pytest.raises(SystemExit, match="criu is not installed"):
-        relay.real_criu("/nowhere")
+        relay.real_criu()
 
 
 def test_installed_for_the_runtime_to_find(folder: Folder) -> None:
@@ -274,3 +275,16 @@ def test_installed_for_the_runtime_to_find(folder: Folder) -> None:
     assert f"{folder.agent} relay abc123 source" in binary.read_text()
     assert (folder.control / "criu.conf").read_text() == "tcp-close\nfile-locks\n"
     assert relay.environment(folder)["PATH"].startswith(str(binary.parent))
+
+
+def test_the_migrations_own_folders_stand_where_the_request_names_others(folder: Folder, short: Path) -> None:
+    """Field 1 of the options is the images' descriptor, field 17 that of the work folder; 200 needs two bytes."""
+    folder.work.mkdir()
+    options = b"\x08\xc8\x01" + b"\x52\x03log" + b"\x88\x01\xc9\x01"
+    relay.adopt_folders(b"\x08\x02\x12" + bytes([len(options)]) + options, folder)
+    try:
+        assert Path("/proc/self/fd/200").readlink() == folder.images
+        assert Path("/proc/self/fd/201").readlink() == folder.work
+    finally:
+        os.close(200)
+        os.close(201)

@@ -76,7 +76,7 @@ sys.exit(wire.main("abc123"))
 @pytest.fixture
 def world(folder: Folder, short: Path) -> World:
     made = World(short)
-    made.folder.make()
+    made.folder.make("podman")
     return made
 
 

@@ -7,13 +7,19 @@ from pathlib import Path
 
 import pytest
 
-from backends.orchestrators.podman_survey import node_of, parse, services_of
+from backends.orchestrators import survey as surveys
+from backends.orchestrators.podman_survey import services_of
+from backends.orchestrators.survey import Survey, node_of
 from umsui.errors import CommandFailed
 from umsui.model import ClusterState, Node, Port, ServiceState
 
 RECORDED = Path(__file__).parent / "recorded"
 NODE = Node("c", "n", "root@n:22", software={"podman": "4.0", "kept": "yes"})
 ID = "ab" * 32
+
+
+def parse(output: bytes, errors: bytes, host: str) -> Survey:
+    return surveys.parse(output, errors, host, "podman")
 
 
 def output(containers: object = (), cgroups: str = "", memory: str = "", end: int = 0) -> bytes:
@@ -84,6 +90,14 @@ def test_states(word: str, state: ServiceState, obstacle: str) -> None:
     survey = parse(output([{"Id": ID, "Names": ["x"], "State": word, "StartedAt": -62135596800}]), b"", "h")
     (service,) = services_of(survey, "c", "n")
     assert (service.state, service.obstacle, service.started) == (state, obstacle, 0.0)
+
+
+def test_no_age_where_the_start_is_unknown() -> None:
+    """Podman counts from the year 1 for a container that was restored from docker."""
+    known = {"Id": ID, "Names": ["x"], "State": "running", "Status": "Up 3 hours", "StartedAt": 1795509238}
+    unknown = known | {"Id": "cd" * 32, "Status": "Up 292 years", "StartedAt": -62135596800}
+    survey = parse(output([known, unknown]), b"", "h")
+    assert [service.status for service in services_of(survey, "c", "n")] == ["Up 3 hours", "Up"]
 
 
 def test_odd_text_survives() -> None:

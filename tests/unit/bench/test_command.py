@@ -86,7 +86,7 @@ def test_a_run_that_lost_data_fails(measured: list[Row], capsys: pytest.CaptureF
 def test_ranges_of_processes(measured: list[Row], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", "processes", "--processes", "1-3,32,2"]) == Exit.DONE
     assert "processes [1, 2, 3, 32]" in capsys.readouterr().err
-    assert Load(0, processes=32).arguments == ("MIB=0", "CHILDREN=31", "DIRTY=0")
+    assert Load(0, processes=32).arguments == ("MIB=0", "CHILDREN=31", "DIRTY=0", "GROW=0")
 
 
 @pytest.mark.parametrize("sizes", ["", "x", "1-", "-1", "9-1", "99999999", "0,,1"])

@@ -58,7 +58,7 @@ def test_row_has_the_contracts_names() -> None:
     assert (
         *("figure", "tool", "approach", "strategy", "source", "destination", "mib", "processes", "dirty_mib_s", "run"),
         *("outcome", "downtime", "total", "last_page", "creation", "checkpoint", "transfer", "restoration"),
-        *("wire_bytes", "intact"),
+        *("wire_bytes", "grow_mib_s", "intact"),
     ) == COLUMNS
     document = Document("compare", {"cores": 2}, "1gbit", [replace(ROW, downtime=1 / 3)]).plain()
     assert document["rate"] == "1gbit"

@@ -145,10 +145,10 @@ class Fake:
         return {"version": "0.1.0", "pid": 7, "started": 1.8e9, "config": "/x/config.toml", "data": "/d",
                 "recordings": "/d/r", "migrations_running": 0}  # fmt: skip
 
-    def board(self) -> Sequence[Cluster]:
+    def board(self, *, whole: bool = True) -> Sequence[Cluster]:
         return self.clusters
 
-    def refresh(self) -> Sequence[Cluster]:
+    def refresh(self, *, whole: bool = True) -> Sequence[Cluster]:
         self.asked.append("refresh")
         self.clusters = board()
         return self.clusters
@@ -182,6 +182,10 @@ class Fake:
                 self.lose_at.remove(number)
                 raise Unreachable("gone")
             yield event
+
+    def resolve(self, migration_id: str) -> Migration:
+        self.asked.append(("resolve", migration_id))
+        return self.migration(migration_id)
 
     def cancel(self, migration_id: str) -> Migration:
         self.asked.append(("cancel", migration_id))

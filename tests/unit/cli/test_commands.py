@@ -27,7 +27,11 @@ from umsui.model import ClusterState, Exit, Finding
 from .conftest import Umsui
 from .fake import BLOCKER, Fake, plan
 
-GROUPS = {"lab": ["up", "down", "status", "shape", "prepare", "reset"], "coordinator": ["run", "status", "stop"]}
+GROUPS = {
+    "lab": ["up", "down", "status", "shape", "prepare", "reset"],
+    "coordinator": ["run", "status", "stop"],
+    "image": ["build"],
+}
 ALL = [(name,) for name in app.COMMANDS] + [(group, each) for group, inner in GROUPS.items() for each in inner]
 
 
@@ -150,6 +154,7 @@ def test_unknown_command_suggests(umsui: Umsui) -> None:
         ("migrations", "--trace"),
         ("clusters", "--jsonn"),
         ("cancel",),
+        ("resolve",),
         ("lab", "shape"),
     ],
 )
@@ -221,7 +226,7 @@ def test_plan_json(umsui: Umsui) -> None:
     found = umsui("plan", "memhog", "--to", "gcp-lab", "--json").json
     assert set(found) == {
         "service", "source", "destination", "feasible", "approach", "strategy", "reason", "predicted", "bytes",
-        "processes", "endpoint", "verdicts", "findings",
+        "processes", "endpoint", "verdicts", "findings", "start_first",
     }  # fmt: skip
     assert found["predicted"] == {"downtime": [0.1, 0.2, 0.3], "total": [0.9, 1.1, 1.9]}
     assert set(found["findings"][0]) == {"check", "ok", "blocking", "what", "why", "fix", "where"}
@@ -301,7 +306,7 @@ def test_lab(umsui: Umsui, fake: Fake, monkeypatch: pytest.MonkeyPatch, tmp_path
     monkeypatch.setattr(hosts, "down", lambda report: done.append("down"))
     monkeypatch.setattr(hosts, "shape", done.append)
     host = hosts.HostStatus("azure-1", "azure-lab", "10.77.0.11", 7, True, ("memhog",))
-    monkeypatch.setattr(hosts, "status", lambda: hosts.Status(0, True, (host,), "1gbit", Path("/x/config.toml")))
+    monkeypatch.setattr(hosts, "status", lambda: hosts.Status(0, True, (host,), "1gbit", Path("/x/config.toml"), None))
     config = Path("/elsewhere/config.toml")
     monkeypatch.setattr(lab_commands.locations, "lab_config", lambda: config)
 

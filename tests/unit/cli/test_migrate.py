@@ -8,9 +8,9 @@ import pytest
 
 from umsui.cli import follow as following
 from umsui.cli import output, progress, session
-from umsui.cli.trace import frozen_seconds, spans
 from umsui.errors import UmsuiError, Unreachable
 from umsui.model import Outcome
+from umsui.traces import frozen_seconds, spans
 
 from .conftest import Umsui
 from .fake import BLOCKER, MIGRATION, Fake, bad_input, events, failed, plan

@@ -109,6 +109,8 @@ class Move:
             self.nodes.change(wrong="rollback after commit")
         self._step("rollback", {"destination": "none"}, {"source": "running"})
 
+    def intact(self) -> None: ...
+
     def drain(self) -> None: ...
 
     def finish(self) -> None:

@@ -23,6 +23,7 @@ from umsui import errors
 from umsui.coordinator import bus as bus_module
 from umsui.coordinator import run as run_module
 from umsui.coordinator import server as server_module
+from umsui.coordinator import streams
 from umsui.coordinator.__main__ import listen
 from umsui.coordinator.bus import Bus
 from umsui.coordinator.client import AsyncClient, Client, ServiceDetail, _UnixConnection
@@ -81,7 +82,7 @@ def coordinator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Coordinato
 @pytest.fixture
 def here(coordinator: Coordinator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Coordinator]:
     """The coordinator with an empty journal."""
-    monkeypatch.setattr(server_module, "HEARTBEAT", 0.05)
+    monkeypatch.setattr(streams, "HEARTBEAT", 0.05)
     coordinator.journal = Journal(tmp_path)
     coordinator.engine.journal = coordinator.journal
     coordinator.engine.running = coordinator.journal.running

@@ -5,6 +5,7 @@ import json
 import types
 from collections.abc import Mapping
 from enum import Enum
+from functools import cache
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 import pytest
@@ -24,11 +25,14 @@ JSON = st.recursive(
 )
 
 
+@cache
 def values(shape: Any) -> st.SearchStrategy[Any]:
     """Any value of a type that the model uses."""
     if dataclasses.is_dataclass(shape):
         hints = get_type_hints(shape)
-        return st.builds(shape, **{f.name: values(hints[f.name]) for f in dataclasses.fields(shape)})
+        # Deferred: a shape may be part of itself.
+        parts = {f.name: st.deferred(lambda hint=hints[f.name]: values(hint)) for f in dataclasses.fields(shape)}
+        return st.builds(shape, **parts)
     if shape is Any:
         return JSON
     if isinstance(shape, type) and issubclass(shape, Enum):

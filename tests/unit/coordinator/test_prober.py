@@ -68,6 +68,7 @@ def test_what_clients_notice_is_what_is_measured(ends: tuple[Server, Server]) ->
         source.address, destination.address, 0.005, lambda kind, **data: events.append({"kind": kind, **data})
     )
     assert prober.start()
+    prober.quicken()
     time.sleep(0.15)
     destination.socket.listen(128)
     prober.follow()

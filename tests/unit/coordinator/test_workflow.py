@@ -342,8 +342,56 @@ def test_one_service_moves_once_at_a_time(world: World) -> None:
         world.engine.migrate(request(), "")
     assert caught.value.code == "already-moving"
     assert first.id in caught.value.fix
+    for service in ("azure-lab/memhog", "gcp-lab/memhog"):  # where it is, and where it will be
+        with pytest.raises(BadInput, match=first.id):
+            world.engine.refuse_moving(service)
+    world.engine.refuse_moving("azure-lab/redis")
     held.set()
     waiting_for(lambda: not world.engine.running())
+
+
+@pytest.mark.parametrize("step", ["copy_ahead", "arm", "switch"])
+def test_what_is_changed_behind_its_back_calls_it_off(world: World, step: str) -> None:
+    touched = threading.Event()
+    trouble = AgentError("the service was paused while it was being moved", "find out who did that", code="changed")
+
+    def look(order: Order) -> None:
+        if touched.is_set():
+            raise trouble
+
+    def work(order: Order) -> None:
+        touched.set()
+        waiting_for(order.cancelled, 5)  # the approach is told
+
+    done = world.migrate({"intact": look, step: work})
+    assert done.outcome is Outcome.ROLLED_BACK
+    assert done.error is not None
+    assert (done.error.code, done.error.message) == ("changed", trouble.message)
+    assert "commit" not in world.script.calls
+    assert "rollback" in world.script.calls
+
+
+def test_a_step_that_fails_for_want_of_what_was_removed(world: World) -> None:
+    gone = threading.Event()
+
+    def fail(order: Order) -> None:
+        gone.set()
+        raise AgentError("no such file or directory", code="files-not-copied")
+
+    def look(order: Order) -> None:
+        if gone.is_set():
+            raise AgentError("the service was removed while it was being moved", code="changed")
+
+    done = world.migrate({"copy_ahead": fail, "intact": look})
+    assert done.error is not None
+    assert done.error.code == "changed"
+
+
+def test_a_look_that_fails_changes_nothing(world: World) -> None:
+    assert world.migrate({"intact": raising(Unreachable("gone"))}).outcome is Outcome.COMMITTED
+    assert (
+        world.migrate({"intact": raising(AgentError("no such method", code="bad-input"))}).outcome is Outcome.COMMITTED
+    )
 
 
 def test_a_protected_cluster_wants_the_name(world: World) -> None:
@@ -488,3 +536,75 @@ def test_the_approach_gets_all_of_the_specification(world: World) -> None:
     kept = world.engine.journal.order(done.id)
     assert kept is not None
     assert kept[1].environment == {}
+
+
+def stuck(world: World, call: str, **more: Act) -> Migration:
+    """A migration that ends as unknown because ``call`` fails."""
+    done = world.migrate({call: raising(AgentError("it will not go", code="stuck")), **more})
+    assert done.outcome is Outcome.UNKNOWN
+    world.script.calls.clear()
+    world.script.at = {}
+    return done
+
+
+def resolved(world: World, migration: Migration) -> Migration:
+    world.engine.resolve(migration.id)
+    waiting_for(lambda: not world.engine.running(), 20)
+    return world.engine.journal.migration(migration.id)
+
+
+def test_an_unknown_outcome_is_finished_by_what_was_decided(world: World) -> None:
+    done = resolved(world, stuck(world, "finish"))
+    assert (done.outcome, done.error) == (Outcome.COMMITTED, None)
+    assert "finish" in world.script.calls
+    assert "commit" not in world.script.calls  # that was done
+    events = world.events(done)
+    assert [event["kind"] for event in events].count("outcome") == 1
+    assert events[-1]["result"]["outcome"] == "committed"
+    logs = [event["message"] for event in events if event["kind"] == "log"]
+    assert any("the outcome was unknown: it will not go" in line for line in logs)
+    assert any("commit had been decided" in line and "azure-lab/n1: absent" in line for line in logs)
+
+
+def test_an_unknown_outcome_is_undone_by_what_was_decided(world: World) -> None:
+    fails = {"switch": raising(AgentError("no", code="not-dumped"))}
+    done = resolved(world, stuck(world, "rollback", **fails))
+    assert done.outcome is Outcome.ROLLED_BACK
+    assert world.script.calls[0] == "rollback"
+
+
+def test_what_cannot_be_resolved_stays_unknown_and_may_be_tried_again(world: World) -> None:
+    first = stuck(world, "finish")
+    world.script.at = {"finish": raising(AgentError("still not", code="stuck"))}
+    world.engine.resolve(first.id)
+    waiting_for(lambda: not world.engine.running(), 20)
+    again = world.engine.journal.migration(first.id)
+    assert again.outcome is Outcome.UNKNOWN
+    assert again.error is not None
+    assert again.error.message == "still not"
+    world.script.at = {}
+    assert resolved(world, first).outcome is Outcome.COMMITTED
+
+
+SIGHTS = [
+    ({"gcp-lab": {"memhog": "running"}}, Outcome.COMMITTED),
+    ({"azure-lab": {"memhog": "running"}}, Outcome.ROLLED_BACK),
+    ({}, Outcome.UNKNOWN),
+    ({"azure-lab": {"memhog": "running"}, "gcp-lab": {"memhog": "running"}}, Outcome.UNKNOWN),
+]
+
+
+@pytest.mark.parametrize(("runs", "outcome"), SIGHTS)
+def test_nodes_that_know_nothing_are_looked_at(world: World, runs: dict[str, Any], outcome: Outcome) -> None:
+    first = stuck(world, "finish")
+    world.script.forgotten = True
+    world.inventory.runs = runs
+    done = resolved(world, first)
+    assert done.outcome is outcome
+    assert "finish" not in world.script.calls
+    assert (done.error is None) == (outcome is Outcome.COMMITTED)
+
+
+def test_nothing_to_resolve(world: World) -> None:
+    with pytest.raises(BadInput, match="committed"):
+        world.engine.resolve(world.migrate().id)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from umsui.errors import BadInput
 from umsui.interface.protocol import End, Order
 from umsui.model import (
     Approach,
@@ -64,11 +65,17 @@ class Hands:
     address = "127.0.0.1"
     port = 22
 
-    def __init__(self, spec: Specification = SPEC) -> None:
+    def __init__(self, spec: Specification = SPEC, runs: Mapping[str, str] | None = None) -> None:
         self.spec = spec
+        self.runs = runs or {}
 
     def specification(self, transport: Any, service: str) -> Specification:
         return self.spec
+
+    def raw(self, transport: Any, service: str) -> Mapping[str, Any]:
+        if service not in self.runs:
+            raise BadInput("there is none")
+        return {"State": {"Status": self.runs[service]}}
 
     def logs(self, transport: Any, service: str, lines: int) -> list[str]:
         return ["hello", "wörld"]
@@ -81,6 +88,7 @@ class FakeInventory:
     spec: Specification = SPEC
     protected: bool = False
     refreshed: int = 0
+    runs: dict[str, dict[str, str]] = field(default_factory=dict)  # cluster -> container -> status
 
     def clusters(self, without: str = "") -> list[Cluster]:
         service = Service(
@@ -94,8 +102,12 @@ class FakeInventory:
         ]
 
     def end(self, place: Place) -> End:
-        hands: Any = Hands(self.spec)
+        hands: Any = Hands(self.spec, self.runs.get(place.cluster))
         return End(place, hands, hands)
+
+    def watcher(self, place: Place) -> Any:
+        words = f"there is no node {place.cluster}/{place.node}"
+        raise BadInput(words, "`umsui nodes` lists them", code="unknown-node")
 
     def places(self) -> list[Place]:
         return [HERE, THERE]
@@ -106,6 +118,9 @@ class FakeInventory:
     def refresh(self) -> list[Cluster]:
         self.refreshed += 1
         return self.clusters()
+
+    def falters(self) -> bool:
+        return False
 
     def start(self) -> None: ...
     def stop(self) -> None: ...
@@ -119,6 +134,7 @@ class Script:
 
     at: Mapping[str, Callable[[Order], None]] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)
+    forgotten: bool = False
 
     def __call__(self, order: Order) -> ScriptedMove:
         return ScriptedMove(order, self)
@@ -145,6 +161,9 @@ class ScriptedMove:
     def arm(self) -> None:
         self._do("arm")
 
+    def intact(self) -> None:
+        self.script.at.get("intact", lambda order: None)(self.order)
+
     def switch(self) -> None:
         for step in ("freeze", "checkpoint", "transfer", "restore"):
             self.order.emit("step", step=step, state="started")
@@ -163,6 +182,9 @@ class ScriptedMove:
 
     def finish(self) -> None:
         self._do("finish")
+
+    def forgotten(self) -> bool:
+        return self.script.forgotten
 
     def traffic(self) -> Traffic:
         return Traffic(memory=5, wire=5)

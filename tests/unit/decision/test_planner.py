@@ -12,7 +12,7 @@ from umsui.decision.preflight import blockers
 from umsui.decision.resolve import resolve
 from umsui.errors import BadInput, UmsuiError, Unreachable
 from umsui.interface.facts import LinkFacts
-from umsui.model import Approach, ClusterState, Exit, Place, Strategy
+from umsui.model import Approach, Cluster, ClusterState, Estimate, Exit, Place, StartFirst, Strategy
 
 from .world import FACTS, MIB, NODE, REGISTRY, World, board, request, service
 
@@ -145,3 +145,52 @@ def test_same_name_on_two_nodes_of_one_cluster() -> None:
     clusters[0] = replace(clusters[0], services=(service(), service(node="n2")))
     with pytest.raises(BadInput, match=r"on n1.*on n2"):
         resolve(clusters, request())
+
+
+def all_off(cluster: Cluster) -> Cluster:
+    nodes = tuple(replace(node, state=ClusterState.STOPPED, memory=n << 30) for n, node in enumerate(cluster.nodes, 1))
+    return replace(cluster, nodes=nodes, state=ClusterState.STOPPED)
+
+
+def test_a_destination_that_is_off_is_offered_to_be_started() -> None:
+    world = World([all_off(each) if each.name == "gcp-lab" else each for each in board()])
+    made = plan(request(), world, world, registry=REGISTRY)
+    assert not made.feasible
+    assert made.start_first == StartFirst(Place("gcp-lab", "g2"), Estimate(8, 25, 90), 0.44)  # the largest
+    (finding,) = blockers(made.findings)
+    assert finding.check == "node-stopped"
+    assert "about 25 s (8 to 90)" in finding.why
+    assert "0.440 an hour" in finding.why
+    assert "umsui nodes start gcp-lab/g2" in finding.fix
+    assert world.asked == []  # nobody is there to be asked
+
+
+def test_a_node_that_answers_is_taken_before_one_that_is_off() -> None:
+    first, *others = next(each for each in board() if each.name == "gcp-lab").nodes
+    nodes = (first, *(replace(node, state=ClusterState.STOPPED, memory=1 << 40) for node in others))
+    clusters = [replace(each, nodes=nodes) if each.name == "gcp-lab" else each for each in board()]
+    assert resolve(clusters, request()).destination == Place("gcp-lab", first.name)
+    assert resolve(clusters, request(node=others[0].name)).stopped
+
+
+@pytest.mark.parametrize("state", [ClusterState.EXPIRED, ClusterState.FORBIDDEN, ClusterState.THROTTLED])
+def test_a_cloud_s_trouble_is_none_of_its_nodes(state: ClusterState) -> None:
+    clusters = [replace(each, state=state) if each.name == "gcp-lab" else each for each in board()]
+    assert resolve(clusters, request()).destination == Place("gcp-lab", "g2")
+
+
+def test_a_service_of_several_containers() -> None:
+    shop = replace(service(name="shop"), containers=("memhog", "other"))
+    clusters = board()
+    clusters[0] = replace(clusters[0], services=(shop,))
+    world = World(clusters)
+    made = plan(request("azure-lab/shop"), world, world, registry=REGISTRY)
+    assert made.feasible
+    assert made.containers == ("memhog", "other")
+    assert made.processes == 2
+    assert made.bytes["memory"] == 2 * FACTS.memory
+    where = {finding.where for finding in made.findings}
+    assert {"azure-lab/shop/memhog", "azure-lab/shop/other"} <= where
+    assert len(made.findings) == len(set(made.findings))
+    service_level = next(verdict for verdict in made.verdicts if verdict.approach is Approach.SERVICE)
+    assert "several containers" in service_level.reason

@@ -72,6 +72,8 @@ def test_both_ends_are_judged(check: str) -> None:
 
 
 SERVICE = [
+    ("rlimits", {"uids": (0, 33)}),
+    ("rlimits", {"gids": (33,)}),
     ("io-uring", {"io_uring": True}),
     ("devices", {"devices": ("/dev/kvm",)}),
     ("ptrace", {"ptraced": True}),
@@ -82,8 +84,11 @@ SERVICE = [
 
 @pytest.mark.parametrize(("check", "change"), SERVICE)
 def test_service_blocks(check: str, change: dict[str, Any]) -> None:
-    situation = case(facts=replace(FACTS, **change))
+    situation = case(facts=replace(FACTS, **change), source_node=replace(NODE, sys_resource=False))
     assert bad(situation, block=True) == {check}
+    finding = blockers(preflight(situation))[0]
+    assert finding.why
+    assert finding.fix
 
 
 WARNINGS = [
@@ -138,13 +143,84 @@ def test_moving_already() -> None:
     assert "umsui watch m7" in finding.fix
 
 
-def test_mounts() -> None:
-    volume = Mount("volume", "data", "/data")
-    assert not bad(case(specification=replace(SPEC, mounts=(volume,))), block=True)
-    assert bad(case(specification=replace(SPEC, mounts=(volume, Mount("bind", "/srv", "/srv")))), block=True) == {
-        "volumes"
-    }
+def test_volumes() -> None:
+    spec = replace(SPEC, mounts=(Mount("volume", "data", "/data"),))
+    assert not bad(case(specification=spec), block=True)
+    taken = replace(NODE, volumes=frozenset({"data"}))
+    assert bad(case(specification=spec, destination_node=taken), block=True) == {"volume-name"}
     assert bad(case(specification=replace(SPEC, mounts=(Mount("glusterfs", "x", "/x"),))), block=True) == {"volumes"}
+
+
+BINDS = [
+    ("/srv/data", "folder", "missing", False),
+    ("/srv/data", "folder", "empty", False),
+    ("/srv/data", "folder", "folder", True),
+    ("/srv/app.conf", "file", "missing", False),
+    ("/srv/app.conf", "file", "file", True),
+    ("/etc/localtime", "file", "file", False),
+    ("/etc/localtime", "file", "missing", True),
+    ("/run/thing.sock", "socket", "socket", False),
+    ("/srv/thing.sock", "socket", "missing", True),
+    ("/usr/lib", "folder", "folder", True),
+    ("/", "folder", "folder", True),
+]
+
+
+@pytest.mark.parametrize(("path", "here", "there", "blocks"), BINDS)
+def test_binds(path: str, here: str, there: str, blocks: bool) -> None:
+    spec = replace(SPEC, mounts=(Mount("bind", path, "/inside"),))
+    situation = case(specification=spec, paths_here={path: here}, paths_there={path: there})
+    assert bad(situation, block=True) == ({"bind"} if blocks else set())
+    assert bad(situation, block=False) == (set() if blocks else {"bind"})
+
+
+def test_a_file_bound_by_itself_is_small() -> None:
+    spec = replace(SPEC, mounts=(Mount("bind", "/srv/big", "/big"),))
+    facts = replace(FACTS, volume_bytes={"/big": GIB})
+    assert bad(case(specification=spec, paths_here={"/srv/big": "file"}, facts=facts), block=True) == {"bind"}
+
+
+def test_what_the_orchestrator_cannot_create_again() -> None:
+    assert bad(case(unsupported=("it uses a secret",)), block=True) == {"unsupported"}
+
+
+def test_shared_process_ids() -> None:
+    facts = replace(FACTS, pid_host=True, pids=(700,))
+    assert bad(case(facts=facts), block=False) == {"pids"}
+    there = replace(NODE, pids=frozenset({1, 700}))
+    assert bad(case(facts=facts, destination_node=there), block=True) == {"pids"}
+    assert not bad(case(facts=replace(facts, pid_host=False), destination_node=there), block=True)
+
+
+def test_networks() -> None:
+    spec = replace(SPEC, network="front,back")
+    there = replace(NODE, networks=frozenset({"podman", "front"}))
+    assert bad(case(specification=spec, destination_node=there), block=True) == {"network"}
+    assert not bad(case(specification=replace(SPEC, network="bridge"), destination_node=there), block=True)
+
+
+def test_what_the_kernel_lacks() -> None:
+    facts = replace(FACTS, seccomp="2", time_ns=True)
+    weak = replace(NODE, seccomp=False, time_ns=False)
+    assert bad(case(facts=facts, destination_node=weak), block=True) == {"seccomp", "time-namespace"}
+    assert not bad(case(facts=FACTS, destination_node=weak), block=True)
+
+
+def test_criu_compares_the_cpus_too() -> None:
+    assert bad(case(cpu="CPU xsave_size mismatch"), block=True) == {"cpu"}
+
+
+def test_memory_counts_file_systems_in_memory() -> None:
+    assert bad(case(facts=replace(FACTS, tmpfs_bytes=5 * GIB)), block=True) == {"memory"}
+
+
+def test_only_missing_layers_are_sent() -> None:
+    facts = replace(FACTS, image_bytes=30, layer_bytes={"base": 20, "app": 10})
+    there = replace(NODE, images=frozenset(), layers=frozenset({"base"}))
+    situation = case(facts=facts, destination_node=there)
+    assert situation.image_bytes() == 10
+    assert "1 of its 2 layers, 10 B" in next(f.what for f in preflight(situation) if f.check == "image")
+    assert case(facts=facts).image_bytes() == 0
 
 
 def test_image_is_transferred() -> None:
@@ -189,7 +265,7 @@ def test_words() -> None:
 
 def test_doctor() -> None:
     findings = doctor("azure-lab/n1", NODE)
-    assert {f.check for f in findings if not f.ok} == {"soft-dirty"}
+    assert {f.check for f in findings if not f.ok} == {"tracks-writes"}
     assert all(f.where == "azure-lab/n1" for f in findings)
     lacking = doctor("azure-lab/n1", replace(NODE, criu=None))
     assert any(f.check == "criu" and "apt install criu" in f.fix for f in lacking)

@@ -3,13 +3,25 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
+from umsui.agent import nested
 from umsui.decision.cost import Load
 from umsui.decision.selection import ANNOTATION, Choice, Question, select
+from umsui.interface.facts import ServiceFacts
 from umsui.model import Approach, Authority, Cluster, Strategy
 
 from .world import MIB, NODE, REGISTRY, SPEC, board, request
 
+NESTED = replace(SPEC, environment={nested.VARIABLE: "{}"})
 ALL: dict[Any, Any] = {(a, Strategy.STOP_COPY, "podman", "podman"): object for a in Approach}
+
+
+WHOLE = {
+    "capabilities": "0000010000080100", "seccomp": 0, "no_new_privileges": 0, "read_only": False, "criu": True,
+    "orphans": 0, "uid": 0,
+}  # fmt: skip
+INSIDE = ServiceFacts(inside=WHOLE)
 
 
 def ask(registry: dict[Any, Any] = REGISTRY, **changes: Any) -> Choice:
@@ -31,8 +43,10 @@ def test_the_only_feasible_one() -> None:
 
 def test_others_say_that_they_are_not_built() -> None:
     verdicts = {(v.approach, v.strategy): v for v in ask().verdicts}
-    assert "not built yet" in verdicts[Approach.SERVICE, Strategy.STOP_COPY].reason
-    assert "not built yet" in verdicts[Approach.CONTAINER, Strategy.STOP_COPY].reason
+    assert "no umsui agent" in verdicts[Approach.SERVICE, Strategy.STOP_COPY].reason
+    assert "umsui image build --approach service" in verdicts[Approach.SERVICE, Strategy.STOP_COPY].fix
+    assert "not nested" in verdicts[Approach.CONTAINER, Strategy.STOP_COPY].reason
+    assert "umsui deploy" in verdicts[Approach.CONTAINER, Strategy.STOP_COPY].fix
     assert "not built yet" in verdicts[Approach.ORCHESTRATOR, Strategy.POST_COPY].reason
     assert "track written pages" in verdicts[Approach.ORCHESTRATOR, Strategy.PRE_COPY].reason
     blind = ask(destination_node=replace(NODE, userfaultfd=False))
@@ -40,7 +54,7 @@ def test_others_say_that_they_are_not_built() -> None:
 
 
 def test_least_downtime_wins() -> None:
-    choice = ask(ALL)
+    choice = ask(ALL, facts=INSIDE)
     assert choice.verdict
     assert choice.verdict.approach is Approach.ORCHESTRATOR
     assert "least predicted downtime" in choice.reason
@@ -48,10 +62,10 @@ def test_least_downtime_wins() -> None:
 
 def test_authority() -> None:
     limited = replace(board()[1], authority=Authority.LIMITED)
-    choice = ask(ALL, destination=limited)
+    choice = ask(ALL, destination=limited, facts=INSIDE)
     assert choice.verdict
     assert choice.verdict.approach is Approach.SERVICE
-    none = ask(ALL, destination=replace(limited, authority=Authority.NONE))
+    none = ask(ALL, destination=replace(limited, authority=Authority.NONE), specification=NESTED)
     assert none.verdict
     assert none.verdict.approach is Approach.CONTAINER
     refused = next(v for v in none.verdicts if v.approach is Approach.ORCHESTRATOR)
@@ -60,12 +74,52 @@ def test_authority() -> None:
 
 
 def test_request_beats_annotation_beats_cost() -> None:
-    annotated = replace(SPEC, annotations={ANNOTATION: "container"})
+    annotated = replace(NESTED, annotations={ANNOTATION: "container"})
     assert _approach(ask(ALL, specification=annotated)) is Approach.CONTAINER
-    assert _approach(ask(ALL, specification=replace(SPEC, labels={ANNOTATION: "service"}))) is Approach.SERVICE
-    asked = ask(ALL, specification=annotated, request=request(approach=Approach.SERVICE))
+    assert (
+        _approach(ask(ALL, specification=replace(SPEC, labels={ANNOTATION: "service"}), facts=INSIDE))
+        is Approach.SERVICE
+    )
+    asked = ask(ALL, specification=annotated, request=request(approach=Approach.SERVICE), facts=INSIDE)
     assert _approach(asked) is Approach.SERVICE
     assert "asked for" in asked.reason
+
+
+@pytest.mark.parametrize(
+    ("inside", "reason", "fix"),
+    [
+        ({"error": "it hung up"}, "it hung up", "start the service anew"),
+        ({**WHOLE, "capabilities": "0000000000080100"}, "CHECKPOINT_RESTORE", "--cap-add"),
+        ({**WHOLE, "capabilities": "0", "uid": 1000, "no_new_privileges": 1}, "SYS_PTRACE", "no-new-privileges"),
+        ({**WHOLE, "seccomp": 2}, "seccomp filter", "seccomp=unconfined"),
+        ({**WHOLE, "read_only": True}, "read-only", "--read-only"),
+        ({**WHOLE, "criu": False}, "no CRIU", "image build"),
+        ({**WHOLE, "orphans": 1}, "do not descend", "from its command"),
+    ],
+)
+def test_what_keeps_it_from_being_moved_from_inside(inside: dict[str, Any], reason: str, fix: str) -> None:
+    choice = ask(ALL, request=request(approach=Approach.SERVICE), facts=ServiceFacts(inside=inside))
+    assert choice.verdict is None
+    refused = next(v for v in choice.verdicts if v.approach is Approach.SERVICE)
+    assert reason in refused.reason
+    assert fix in refused.fix
+
+
+def test_what_is_nested_moves_only_as_such() -> None:
+    choice = ask(ALL, specification=NESTED, request=request(approach=Approach.ORCHESTRATOR))
+    assert choice.verdict is None
+    assert "outer container" in choice.reason
+
+
+def test_a_risky_strategy_is_chosen_only_when_it_was_asked_for() -> None:
+    both = {(Approach.CONTAINER, s, "podman", "podman"): object for s in (Strategy.STOP_COPY, Strategy.POST_COPY)}
+    annotated = replace(NESTED, annotations={ANNOTATION: "container"})
+    for choice in (
+        ask(both, specification=annotated),
+        ask(both, specification=NESTED, request=request(approach=Approach.CONTAINER)),
+    ):
+        assert choice.verdict
+        assert choice.verdict.strategy is Strategy.STOP_COPY
 
 
 def test_infeasible_annotation_falls_back_and_says_so() -> None:
@@ -83,7 +137,7 @@ def test_nothing_feasible() -> None:
     docker: Cluster = replace(board()[1], orchestrator="docker")
     none = ask(destination=docker)
     assert none.verdict is None
-    assert "between podman and docker" in none.reason
+    assert "not built yet between podman and docker" in none.reason
 
 
 def _approach(choice: Choice) -> Approach | None:

@@ -12,6 +12,7 @@ from umsui.model import (
     Approach,
     Cluster,
     ClusterState,
+    Estimate,
     Migration,
     MigrationRequest,
     Node,
@@ -22,6 +23,7 @@ from umsui.model import (
     Service,
     ServiceState,
     Specification,
+    StartFirst,
     Strategy,
 )
 
@@ -50,7 +52,7 @@ NODE = NodeFacts(
     boot_time=1000.0,
     clock=2000.0,
 )
-FACTS = ServiceFacts(processes=1, memory=64 * MIB, runtime="crun")
+FACTS = ServiceFacts(processes=1, memory=64 * MIB, runtime="crun", log_format="k8s-file")
 LINK = LinkFacts(reachable=True, rtt=0.0002, bandwidth=117e6)
 SPEC = Specification(name="memhog", image="memhog:latest", image_id="abc", ports=(Port(8000, 8000),))
 REGISTRY: dict[Any, Any] = {(Approach.ORCHESTRATOR, Strategy.STOP_COPY, "podman", "podman"): object}
@@ -136,8 +138,16 @@ class World:
 
     def end(self, place: Place) -> Any:
         self.asked.append(f"{place.cluster}/{place.node}")
-        orchestrator = SimpleNamespace(specification=lambda _t, _n: self.facts.get("spec", SPEC))
+        orchestrator = SimpleNamespace(
+            specification=lambda _t, name: replace(self.facts.get("spec", SPEC), name=name),
+            raw=lambda _t, _n: {},
+            unsupported=lambda _raw: self.facts.get("unsupported", ()),
+        )
         return SimpleNamespace(place=place, transport=SimpleNamespace(address="10.77.0.12"), orchestrator=orchestrator)
+
+    def start_first(self, place: Place, source: Node | None) -> StartFirst:
+        assert source is not None
+        return StartFirst(place, Estimate(8, 25, 90), 0.44)
 
     def warm(self, *ends: Any) -> None:
         self.asked.append(f"warm {len(ends)}")
@@ -147,8 +157,15 @@ class World:
         return found
 
     def service(self, end: Any, name: str) -> ServiceFacts:
-        assert name == "memhog"
+        assert name in ("memhog", "other")
         found: ServiceFacts = self.facts.get("service", FACTS)
+        return found
+
+    def cpu(self, source: Any, destination: Any) -> str:
+        return str(self.facts.get("cpu", ""))
+
+    def paths(self, end: Any, paths: Any) -> dict[str, str]:
+        found: dict[str, str] = self.facts.get("paths", {}).get(end.place.cluster, {})
         return found
 
     def link(self, source: Any, destination: Any) -> LinkFacts:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from textual import events, on
 from textual.app import ComposeResult
 from textual.containers import Horizontal
 from textual.geometry import Offset
-from textual.screen import Screen
 from textual.widgets import Input
 
-from umsui.console import keymap
-from umsui.console.drag import Drag
-from umsui.console.filter import Filter
+from umsui.console import keymap, words
+from umsui.console.batch import Batch
 from umsui.console.messages import Planned, Told
 from umsui.console.screens.carry import Carry
+from umsui.console.screens.cursor import Cursor
+from umsui.console.screens.looks import HINT, Looks
+from umsui.console.screens.pointing import Pointing
 from umsui.console.widgets.card import Motion
 from umsui.console.widgets.column import ClusterColumn
 from umsui.console.widgets.groups import Nothing, ProviderGroup
@@ -25,10 +27,10 @@ from umsui.console.world import World
 from umsui.model import Migration, MigrationRequest, Plan, Service, ServiceState
 
 if TYPE_CHECKING:
-    from umsui.console.app import Console
+    pass
 
 
-class Board(Screen[None]):
+class Board(Looks):
     """All clusters and their services."""
 
     SCOPE = "board"
@@ -38,20 +40,12 @@ class Board(Screen[None]):
     AUTO_FOCUS = ""
 
     def __init__(self, world: World) -> None:
-        super().__init__()
-        self.world = world
+        super().__init__(world)
         self.columns: dict[str, ClusterColumn] = {}
         self.groups: dict[str, ProviderGroup] = {}
-        self.cluster = ""  # where the cursor is
-        self.key: str | None = None
-        self.filter = Filter()
+        self.cursor = Cursor(self)
         self.carry = Carry(self)
-        self._clicked: tuple[str, float] = ("", 0.0)
-
-    @property
-    def console(self) -> Console:
-        """The app, by its type."""
-        return cast("Console", self.app)
+        self.pointing = Pointing(self)
 
     def compose(self) -> ComposeResult:
         """From top to bottom."""
@@ -60,8 +54,8 @@ class Board(Screen[None]):
         yield ProviderTabs(self.world)
         with Horizontal(id="groups"):
             yield Nothing(self.world)
-        yield StatusLine(self.world, clock.wall)
-        yield Input(placeholder="name, label=value, state:up, approach:o", classes="filter", compact=True)
+        yield StatusLine(self.world, clock.wall, lambda: self.console.many)
+        yield Input(placeholder=HINT, id="filter", classes="filter", compact=True)
         yield KeyLine("board")
 
     def world_changed(self) -> None:
@@ -70,8 +64,8 @@ class Board(Screen[None]):
         now = self.console.clock.steady()
         for name, column in self.columns.items():
             cluster = self.world.clusters[name]
-            column.show(cluster, self.filter.apply(cluster.services), self.world.age(cluster, now))
-        self._keep_cursor()
+            column.show(cluster, self.filter, self.view, self.world.age(cluster, now))
+        self.cursor.keep()
         self.carry.world_changed()
         self._repaint_lines()
 
@@ -86,6 +80,7 @@ class Board(Screen[None]):
     def on_screen_resume(self) -> None:
         """Back from another screen, under which nothing was painted."""
         self.world_changed()
+        self.show_cursor()
 
     def _repaint_lines(self) -> None:
         for line in (TopLine, ProviderTabs, StatusLine):
@@ -122,37 +117,35 @@ class Board(Screen[None]):
         record = self.world.records.get(migration.id)
         return Motion(record.fraction if record else None, other, moving and exposed(migration))
 
-    # The cursor: a cluster, and a service in it that keeps it while the list changes around it.
+    # The cursor.
+
+    @property
+    def cluster(self) -> str:
+        """The cluster that one is in."""
+        return self.cursor.cluster
+
+    @property
+    def key(self) -> str | None:
+        """The service under the cursor."""
+        return self.cursor.key
 
     def order(self) -> list[str]:
         """Clusters from left to right."""
         return [cluster.name for clusters in self.world.by_provider().values() for cluster in clusters]
 
-    def _keep_cursor(self) -> None:
-        order = self.order()
-        if not order:
-            return
-        if self.cluster not in self.columns:
-            self.cluster = next((n for n in order if self.columns[n].cards.services), order[0])
-        services = self.columns[self.cluster].cards.services
-        if self.columns[self.cluster].cards.index(self.key) is None:
-            self.key = services[0].key if services else None
-        self.point(self.cluster, self.key)
-
     def point(self, cluster: str, key: str | None) -> None:
         """Put the cursor there."""
-        moved = cluster != self.cluster or not self.columns[cluster].header.current
-        self.cluster, self.key = cluster, key
-        for name, column in self.columns.items():
-            column.header.current = name == cluster
-            wanted = key if name == cluster else None
-            if column.cards.cursor != wanted:
-                column.cards.point(wanted)
-            if moved:
-                column.header.repaint()
-        if moved:
-            self.show_provider(self.world.clusters[cluster].provider)
-            self.columns[cluster].scroll_visible(animate=False)
+        self.cursor.point(cluster, key)
+
+    def seek(self) -> None:
+        """To a card that the filter shows."""
+        self.cursor.seek()
+
+    def selection_changed(self) -> None:
+        """Others are selected: what the status line tells of."""
+        status = self.query_one(StatusLine)
+        status.chosen = self.cursor.chosen() if self.cursor.marked else ()
+        status.repaint()
 
     def show_provider(self, provider: str) -> None:
         """The tab in front, where clouds are tabs."""
@@ -164,6 +157,11 @@ class Board(Screen[None]):
             group.set_class(name == provider, "-active")
         tabs.repaint()
 
+    def show_cursor(self) -> None:
+        """Its tab, after that of where a card was dropped."""
+        if self.cluster in self.columns:
+            self.show_provider(self.world.clusters[self.cluster].provider)
+
     def selected(self) -> Service | None:
         """The service under the cursor."""
         return self.world.service(self.key) if self.key else None
@@ -173,23 +171,7 @@ class Board(Screen[None]):
         if self.carry.busy:
             self.carry.step(-1 if way in ("left", "up") else 1)
             return
-        if self.cluster not in self.columns:
-            return
-        cards = self.columns[self.cluster].cards
-        at = cards.index(self.key) or 0
-        if way in ("left", "right"):
-            order = self.order()
-            index = order.index(self.cluster) + (1 if way == "right" else -1)
-            if not 0 <= index < len(order):
-                return
-            row = at - cards.top
-            cards = self.columns[order[index]].cards
-            at, self_cluster = cards.top + row, order[index]
-        else:
-            self_cluster = self.cluster
-            at = {"up": at - 1, "down": at + 1, "home": 0, "end": len(cards.services)}[way]
-        services = cards.services
-        self.point(self_cluster, services[min(max(at, 0), len(services) - 1)].key if services else None)
+        self.cursor.walk(way)
 
     # Actions.
 
@@ -221,11 +203,58 @@ class Board(Screen[None]):
 
         self.app.push_screen(ServiceScreen(self.world, key), closed)
 
-    def action_move(self) -> None:
-        """Pick the service up."""
-        service = self.selected()
-        if service is not None and not self.carry.busy:
-            self.carry.pick_up(service)
+    def action_move(self, to: str = "") -> None:
+        """Pick up what is selected, or the service under the cursor; with a cluster named, drop it there at once."""
+        services = self.cursor.chosen()
+        if self.carry.busy:
+            return
+        if services:
+            self.carry.pick_up(services, to=to)
+        else:
+            self.notify("There is no card here to move: the arrows go to one.", severity="warning")
+
+    def action_drain(self, to: str = "") -> None:
+        """Pick up all services of this cluster."""
+        column = self.columns.get(self.cluster)
+        if column is not None and not self.carry.busy:
+            self.carry.pick_up(column.cluster.services, drains=self.cluster, to=to)
+
+    def action_mark(self) -> None:
+        """Select the service under the cursor, and go on to the next."""
+        self.cursor.toggle(self.key)
+        self.cursor.walk("down")
+
+    def action_extend(self, way: str) -> None:
+        """Select while walking."""
+        self.cursor.extend(way)
+
+    def action_mark_shown(self) -> None:
+        """Select all that are shown in this cluster."""
+        self.cursor.mark_shown()
+
+    def action_copy(self) -> None:
+        """The names of what is selected, as commands take them."""
+        keys = " ".join(service.key for service in self.cursor.chosen())
+        if keys:
+            self.app.copy_to_clipboard(keys)
+            self.app.post_message(Told(keys, "Copied"))
+
+    def action_find(self, key: str = "") -> None:
+        """Go to a service by its name."""
+        service = self.world.service(key) or next((s for s in self.world.services() if s.name == key), None)
+        if service is None:
+            self.notify(f"There is no service {key}.", severity="warning", markup=False)
+            return
+        if self.columns[service.cluster].cards.index(service.key) is None:
+            self.filtered("")
+        self.point(service.cluster, service.key)
+
+    def action_batch(self) -> None:
+        """The moves of many that were begun last."""
+        if self.console.many is None:
+            self.notify("No batch yet: select several with Space, or d drains a cluster.")
+            return
+        self.console.show_batch(self.console.many)
 
     def action_migrations(self) -> None:
         """Running and past ones."""
@@ -237,51 +266,41 @@ class Board(Screen[None]):
         """Ask all clusters, and put the cards in order again."""
         for column in self.columns.values():
             column.forget_order()
-        self.run_worker(self._refresh(), group="refresh", exclusive=True)
+        self.world_changed()
+        self.console.ask_again()
 
-    async def _refresh(self) -> None:
-        from umsui.console.ears import TROUBLE  # noqa: PLC0415
+    def action_nodes(self) -> None:
+        """The cluster that the cursor is in."""
+        from umsui.console.screens.cluster import ClusterScreen  # noqa: PLC0415
 
-        try:
-            await self.console.feed.wake()
-            clusters = await self.console.feed.refresh()
-        except TROUBLE as error:
-            self.app.post_message(Told(str(error), "Refresh", "error"))
-            return
-        from umsui.console.messages import Heard  # noqa: PLC0415
+        if self.cluster in self.world.clusters:
+            self.app.push_screen(ClusterScreen(self.world, self.cluster))
 
-        for cluster in clusters:
-            self.app.post_message(Heard(cluster))
+    def action_benchmarks(self) -> None:
+        """Running and past."""
+        from umsui.console.screens.benchmarks import BenchmarksScreen  # noqa: PLC0415
 
-    def action_filter(self) -> None:
-        """Type what to show."""
-        box = self.query_one(Input)
-        self.add_class("-filtering")
-        box.focus()
+        self.app.push_screen(BenchmarksScreen(self.world))
+
+    def action_export(self) -> None:
+        """What runs where."""
+        from umsui import exports  # noqa: PLC0415
+        from umsui.console.screens.export import export  # noqa: PLC0415
+
+        async def text(form: str) -> str:
+            return exports.board(self.world.clusters.values(), form)
+
+        export(self, "umsui-board", text)
 
     def action_escape(self) -> None:
-        """Put back, or clear the filter."""
+        """Put back, or clear the selection, or the filter."""
         if self.carry.busy:
             self.carry.put_back()
-            return
-        box = self.query_one(Input)
-        box.value = ""
-        self._close_filter()
-
-    def _close_filter(self) -> None:
-        self.remove_class("-filtering")
-        self.set_focus(None)
-
-    @on(Input.Changed)
-    def filter_changed(self, event: Input.Changed) -> None:
-        """With each keystroke."""
-        self.filter = Filter(event.value)
-        self.world_changed()
-
-    @on(Input.Submitted)
-    def filter_kept(self) -> None:
-        """Enter keeps the filter and gives the keys back."""
-        self._close_filter()
+        elif self.cursor.marked and not self.has_class("-filtering"):
+            self.cursor.mark(())
+        else:
+            self.filtered("")
+            self.close_filter()
 
     @on(ProviderTabs.Chosen)
     def tab_chosen(self, event: ProviderTabs.Chosen) -> None:
@@ -301,46 +320,17 @@ class Board(Screen[None]):
 
     # The mouse. Events bubble up here, or come straight while the screen has captured it.
 
-    def service_at(self, pointer: Offset) -> Service | None:
-        """The card under the pointer."""
-        for column in self.columns.values():
-            if column.cards.region.contains_point(pointer) and column.cards.is_on_screen:
-                return column.cards.at(pointer.y - column.cards.region.y)
-        return None
-
-    def column_at(self, pointer: Offset) -> ClusterColumn | None:
-        """The column under the pointer; over a tab, its first one."""
-        tabs = self.query_one(ProviderTabs)
-        if tabs.display and tabs.region.contains_point(pointer):
-            provider = tabs.at(pointer.x)
-            clusters = self.world.by_provider().get(provider, []) if provider else []
-            return self.columns[clusters[0].name] if clusters else None
-        return next((c for c in self.columns.values() if c.is_on_screen and c.region.contains_point(pointer)), None)
-
     def on_mouse_down(self, event: events.MouseDown) -> None:
-        """A card is pressed: it is selected, and may be dragged."""
-        pointer = Offset(event.screen_x, event.screen_y)
-        service = self.service_at(pointer)
-        if event.button != 1 or service is None or self.carry.busy:
-            return
-        self.point(service.cluster, service.key)
-        self.carry.press(Drag(service, pointer))
+        """On a card, or a header."""
+        self.pointing.down(event)
 
     def on_mouse_move(self, event: events.MouseMove) -> None:
-        """The button is never asked for here: terminals differ in what they say of it while moving."""
+        """What is in the hand follows."""
         self.carry.move(Offset(event.screen_x, event.screen_y))
 
     def on_mouse_up(self, event: events.MouseUp) -> None:
-        """Dropped, or it was a click after all; a second one opens."""
-        drag = self.carry.release(Offset(event.screen_x, event.screen_y))
-        if drag is None:
-            return
-        now = self.console.clock.steady()
-        key, when = self._clicked
-        self._clicked = (drag.service.key, now)
-        if key == drag.service.key and now - when < 0.5:
-            self._clicked = ("", 0.0)
-            self.action_open()
+        """Dropped, or clicked."""
+        self.pointing.up(event)
 
     def on_mouse_release(self) -> None:
         """Something else took the mouse."""
@@ -366,3 +356,14 @@ class Board(Screen[None]):
         protected = [cluster.name for cluster in ends if cluster is not None and cluster.protected]
         request = MigrationRequest(service=service.key, to=to)
         self.app.push_screen(PlanScreen(request, service, plan, protected), decided)
+
+    def offer_many(self, services: Sequence[Service], to: str, drains: str) -> None:
+        """Plan all of them; nothing starts before Enter."""
+        what = f"Drain {drains}" if drains else f"Move {words.plural(len(services), 'service')}"
+        services = sorted(services, key=lambda service: (service.name, service.cluster))
+        batch = Batch.of(f"{what} → {to}", services, self.world.clusters[to], self.console.settings.parallel)
+        clusters = self.world.clusters
+        ends = [(service.key, name) for service in services for name in (service.cluster, to)]
+        batch.guarded = {key: name for key, name in ends if clusters[name].protected}
+        self.cursor.mark(())
+        self.console.show_batch(batch)

@@ -1,7 +1,8 @@
-"""Carrying a card over the board: ghost, target, hint, drop. The board's other half."""
+"""Carrying cards over the board: ghost, target, hint, drop. The board's other half."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from textual.geometry import Offset
@@ -11,7 +12,7 @@ from umsui.console.drag import Drag, Estimates, refused
 from umsui.console.ears import TROUBLE
 from umsui.console.messages import Planned
 from umsui.console.widgets.ghost import Ghost
-from umsui.console.widgets.lines import KeyLine
+from umsui.console.widgets.lines import KeyLine, StatusLine
 from umsui.model import MigrationRequest, Service, ServiceState
 
 if TYPE_CHECKING:
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 DWELL = 0.12
 """Seconds over a column before both ends are asked: passing over is no question."""
+
+BY_MOUSE = frozenset({"cursor('left')", "cursor('right')", "open"})
+"""What the mouse does while it has a card."""
 
 
 class Carry:
@@ -56,12 +60,12 @@ class Carry:
         if not drag.lifted:
             if not drag.far(pointer) or not self._lift(drag):
                 return
-            self._ghost = Ghost(drag.service)
+            self._ghost = Ghost(drag)
             self._ghost.follow(pointer, self._board.size)
             self._board.mount(self._ghost)
         elif self._ghost is not None:
             self._ghost.follow(pointer, self._board.size)
-        column = self._board.column_at(pointer)
+        column = self._board.pointing.column_at(pointer)
         self._aim(column.cluster.name if column else None)
 
     def release(self, pointer: Offset) -> Drag | None:
@@ -84,18 +88,23 @@ class Carry:
 
     # By keys.
 
-    def pick_up(self, service: Service) -> None:
-        """Off the board, over the next cluster that could take it."""
-        drag = Drag(service, Offset(0, 0), by_keys=True)
+    def pick_up(self, services: Sequence[Service], *, drains: str = "", to: str = "") -> None:
+        """Off the board, over the next cluster that could take it; or straight to one."""
+        drag = Drag(tuple(services), Offset(0, 0), by_keys=True, drains=drains)
+        order = self._board.order()
+        if to and to not in order:
+            self._board.notify(f"There is no cluster {to}.", severity="warning", markup=False)
+            return
         if not self._lift(drag):
             return
         self._drag = drag
-        order = self._board.order()
         clusters = self._board.world.clusters
-        start = order.index(service.cluster)
+        start = order.index(services[0].cluster)
         around = order[start + 1 :] + order[:start]
-        good = [name for name in around if refused(service, clusters[name]) is None]
-        self._aim(next(iter(good or around), service.cluster))
+        good = [name for name in around if any(refused(each, clusters[name]) is None for each in services)]
+        self._aim(to or next(iter(good or around), services[0].cluster))
+        if to:
+            self.drop()
 
     def step(self, way: int) -> None:
         """The cluster to the left or to the right."""
@@ -107,20 +116,37 @@ class Carry:
     # Either way.
 
     def _lift(self, drag: Drag) -> bool:
-        service = drag.service
-        board = self._board
-        if service.state in (ServiceState.MOVING, ServiceState.ARRIVING):
+        service, board = drag.service, self._board
+        why = ""
+        if not drag.services:
+            why = f"{drag.drains or board.cluster} has no services to move."
+        elif service is not None and service.state in (ServiceState.MOVING, ServiceState.ARRIVING):
+            why = f"{service.name} is moving already; Enter opens its migration."
+        if why:
             self._drag = None
             board.release_mouse()
-            board.notify(f"{service.name} is moving already; Enter opens its migration.", severity="warning")
+            board.notify(why, severity="warning")
             return False
         drag.lifted = True
         self.estimates.clear()
-        column = board.columns[service.cluster].cards
-        column.lifted = service.key
-        column.repaint()
-        board.query_one(KeyLine).show("drag")
+        self._lifted(frozenset(each.key for each in drag.services))
+        hint = "Enter shows the plan" if drag.by_keys else "let go over a cluster to see the plan"
+        self._tell((drag.name, f"{hint}; nothing starts yet"))
+        keys = board.query_one(KeyLine)
+        keys.disabled_names = frozenset() if drag.by_keys else BY_MOUSE
+        keys.show("drag")
         return True
+
+    def _tell(self, carried: tuple[str, str] | None) -> None:
+        status = self._board.query_one(StatusLine)
+        status.carried = carried
+        status.repaint()
+
+    def _lifted(self, keys: frozenset[str]) -> None:
+        for column in self._board.columns.values():
+            if column.cards.lifted != keys:
+                column.cards.lifted = keys
+                column.cards.repaint()
 
     def _aim(self, target: str | None) -> None:
         drag = self._drag
@@ -136,8 +162,10 @@ class Carry:
             self._board.columns[target].scroll_visible(animate=False)
         if self._dwell is not None:
             self._dwell.stop()
-        if refused(drag.service, cluster) is None:
-            self._dwell = self._board.set_timer(DWELL, lambda: self._consider(drag.service.key, target))
+        service = drag.service
+        if service is not None and refused(service, cluster) is None:
+            key = service.key
+            self._dwell = self._board.set_timer(DWELL, lambda: self._consider(key, target))
         self._hint(target)
 
     def _consider(self, service: str, target: str) -> None:
@@ -151,16 +179,19 @@ class Carry:
             return
         drag = self._drag
         over = drag is not None and drag.lifted and drag.target == name
-        column.header.hint = self.estimates.hint(drag.service, column.cluster) if drag and over else None
+        column.header.hint = self.estimates.hint(drag, column.cluster) if drag and over else None
         column.header.repaint()
 
     def world_changed(self) -> None:
         """The clusters changed below what is carried."""
         if self.busy and self._drag is not None:
-            if self._board.world.service(self._drag.service.key) is None:
-                self._board.notify(f"{self._drag.service.name} is gone.", severity="warning")
+            world = self._board.world
+            left = tuple(now for each in self._drag.services if (now := world.service(each.key)) is not None)
+            if not left:
+                self._board.notify(f"{self._drag.name} is gone.", severity="warning")
                 self.put_back()
             else:
+                self._drag.services = left
                 self._hint(self.target)
 
     def drop(self) -> None:
@@ -168,21 +199,33 @@ class Carry:
         drag = self._drag
         if drag is None:
             return
+        self._let_go()
+        self._drop(drag)
+        if self._board.is_current:
+            self._board.show_cursor()
+
+    def _drop(self, drag: Drag) -> None:
         target, service = drag.target, drag.service
-        plan = self.estimates.plan(service.key, target) if target else None
-        self.put_back()
-        if target is None or target == service.cluster:
+        if target is None or target == drag.drains or {each.cluster for each in drag.services} == {target}:
             return
-        refusal = refused(service, self._board.world.clusters[target])
-        if refusal is not None:
+        hint, ink = self.estimates.hint(drag, self._board.world.clusters[target])
+        known = self.estimates.plan(service.key, target) if service else None
+        if ink == "deny" and known is None:
             self._board.notify(
-                refusal[0].removeprefix("cannot: "), title=f"{service.name} cannot go there", severity="warning"
+                hint.removeprefix("cannot: "), title=f"{drag.name} cannot go there", severity="warning", markup=False
             )
-            return
-        self._board.offer(service, target, plan)
+        elif service is not None:
+            self._board.offer(service, target, known)
+        else:
+            self._board.offer_many(drag.services, target, drag.drains)
 
     def put_back(self) -> None:
         """The card is on the board again."""
+        if self._drag is not None:
+            self._let_go()
+            self._board.show_cursor()
+
+    def _let_go(self) -> None:
         drag, self._drag = self._drag, None
         board = self._board
         if self._dwell is not None:
@@ -195,13 +238,11 @@ class Carry:
             self._ghost.remove()
             self._ghost = None
         self._hint(drag.target)
-        column = board.columns.get(drag.service.cluster)
-        if column is not None:
-            column.cards.lifted = None
-            column.cards.repaint()
-        if board.cluster in board.columns:
-            board.show_provider(board.world.clusters[board.cluster].provider)
-        board.query_one(KeyLine).show("board")
+        self._lifted(frozenset())
+        self._tell(None)
+        keys = board.query_one(KeyLine)
+        keys.disabled_names = frozenset()
+        keys.show("board")
 
     def learn(self, answer: Planned) -> None:
         """An estimate came; show it if it is still wanted."""

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import Any, TypeVar
 
+from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.segment import Segment
 from rich.style import Style
 from textual.containers import Vertical, VerticalScroll
+from textual.geometry import Region
 from textual.screen import ModalScreen, Screen
+from textual.strip import Strip
+from textual.widget import Widget
 
 T = TypeVar("T")
 
@@ -20,13 +24,36 @@ class Behind:
     """The screen below as grey text: a line is one segment, where Textual's own dimming costs one a word."""
 
     def __init__(self, screen: Screen[Any], style: Style) -> None:
-        self._lines = [Segment(strip.text, style) for strip in screen._compositor.render_strips()]
+        rows = [" " * screen.size.width] * screen.size.height
+        _paste(screen, screen.region, rows)
+        self._lines = [Segment(row, style) for row in rows]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Rich's hook."""
         for line in self._lines:
             yield line
             yield Segment.line()
+
+
+def _paste(parent: Widget, window: Region, rows: list[str]) -> None:
+    """What the widgets below ``parent`` show, as far as it is inside of ``window``."""
+    for widget in parent.children:
+        region = widget.region
+        seen = region.intersection(window)
+        if not widget.display or not seen:
+            continue
+        inside = seen.translate((-region.x, -region.y))
+        for y, strip in zip(range(seen.y, seen.bottom), widget.render_lines(inside), strict=True):
+            rows[y] = rows[y][: seen.x] + _flat(strip) + rows[y][seen.right :]
+        _paste(widget, seen, rows)
+
+
+def _flat(strip: Strip) -> str:
+    """A character a cell: it is only a shadow."""
+    text = strip.text
+    if len(text) == strip.cell_length:
+        return text
+    return "".join(character if cell_len(character) == 1 else " " * cell_len(character) for character in text)
 
 
 class Dialog(ModalScreen[T]):
@@ -43,6 +70,10 @@ class Dialog(ModalScreen[T]):
                 return ""
             self._behind = Behind(stack[below], self.rich_style)
         return self._behind
+
+    def on_mount(self) -> None:
+        """Whatever changes the height of a part has the middle fitted again."""
+        self.screen_layout_refresh_signal.subscribe(self, lambda _: self.fit())
 
     def fit(self) -> None:
         """Give the middle what the rest leaves; without this a long text would push the keys off the screen."""
@@ -61,7 +92,6 @@ class Dialog(ModalScreen[T]):
     def on_resize(self) -> None:
         """The terminal has another size."""
         self._behind = None
-        self.call_after_refresh(self.fit)
 
     def action_page(self, way: int) -> None:
         """A page up or down."""

@@ -3,56 +3,46 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, cast
+from functools import partial
+from typing import cast
 
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
-from textual.screen import Screen
 from textual.timer import Timer
-from textual.widget import Widget
 
 from umsui.console import keymap, words
 from umsui.console.documents import finished
 from umsui.console.ears import FIRST_RETRY, LONGEST_RETRY, TROUBLE
 from umsui.console.messages import Recorded, Restarted, Told
+from umsui.console.record import Record
+from umsui.console.screens.page import Page, panel
 from umsui.console.widgets.canvas import Canvas
 from umsui.console.widgets.charts import LatencyChart, WireChart
 from umsui.console.widgets.lines import KeyLine, MoveTitle
-from umsui.console.widgets.panels import LogPanel, Moment, OverheadPanel, StepsPanel
+from umsui.console.widgets.panels import LAZY, LogPanel, Moment, OverheadPanel, StepsPanel
 from umsui.console.world import World
 from umsui.model import Migration, Step
-
-if TYPE_CHECKING:
-    from umsui.console.app import Console
 
 UPDATE = 0.25
 """Seconds between two paintings while it runs."""
 PANELS = (MoveTitle, StepsPanel, LatencyChart, WireChart, OverheadPanel, LogPanel)
 
 
-class MigrationScreen(Screen[None]):
+class MigrationScreen(Page[None]):
     """Phases and steps, what a client sees, the wire, the cost, the log."""
 
     SCOPE = "migration"
     CSS_PATH = "migration.tcss"
     BINDINGS = keymap.bindings("migration")
-    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide")]  # noqa: RUF012  (Textual's type)
-    VERTICAL_BREAKPOINTS = [(0, "-low"), (30, "-tall")]  # noqa: RUF012  (Textual's type)
-    AUTO_FOCUS = ""
 
     def __init__(self, world: World, migration_id: str) -> None:
-        super().__init__()
-        self.world = world
+        super().__init__(world)
         self.migration_id = migration_id
         self.record = world.fresh_record(migration_id)
         self._own: Migration | None = None  # as its own events tell it, when the board has not
         self._heard_at = 0.0
+        self._cancelling = False  # asked for, and taken
         self._timer: Timer | None = None
-
-    @property
-    def console(self) -> Console:
-        """The app, by its type."""
-        return cast("Console", self.app)
 
     @property
     def migration(self) -> Migration | None:
@@ -65,17 +55,21 @@ class MigrationScreen(Screen[None]):
     def compose(self) -> ComposeResult:
         """Title, panels, keys."""
         yield MoveTitle()
+        yield from self.content()
+        yield KeyLine(self.SCOPE)
+
+    def content(self) -> ComposeResult:
+        """The panels."""
         with Horizontal(id="body"):
-            yield _panel("phases", StepsPanel(self.moment), classes="left")
+            yield panel("phases", StepsPanel(self.moment), classes="left")
             with Vertical(id="right"):
-                yield _panel(
+                yield panel(
                     "what a client sees: reply time", LatencyChart(lambda: self.record, self._witness), id="latency"
                 )
                 with Horizontal(id="cost"):
-                    yield _panel("wire", WireChart(lambda: self.record), id="wire")
-                    yield _panel("overhead", OverheadPanel(self.moment), id="overhead")
-                yield _panel("log", LogPanel(self.moment), id="log")
-        yield KeyLine("migration")
+                    yield panel("wire", WireChart(lambda: self.record), id="wire")
+                    yield panel("overhead", OverheadPanel(self.moment), id="overhead")
+                yield panel("log", LogPanel(self.moment), id="log")
 
     def on_mount(self) -> None:
         """Its events from the first one, wherever it was started."""
@@ -146,6 +140,12 @@ class MigrationScreen(Screen[None]):
         return self.record.last + max(self.console.clock.steady() - self._heard_at, 0.0)
 
     @property
+    def told(self) -> bool:
+        """Whether all is on screen that has happened: to its end, or something at least of one that runs."""
+        migration = self.migration
+        return self._over if migration is not None and migration.outcome is not None else bool(self.record.steps)
+
+    @property
     def _over(self) -> bool:
         return self.record.result is not None
 
@@ -155,16 +155,20 @@ class MigrationScreen(Screen[None]):
         self._show()
 
     def _show(self) -> None:
-        if not self.is_current:
+        if not self.in_front:
             return
         if not self.record.expected:
             self.record.expected = self.world.fresh_record(self.migration_id).expected
+        if self.migration is not None:
+            self.record.lazy = self.migration.strategy in LAZY
         title = self.query_one(MoveTitle)
-        title.migration, title.elapsed = self.migration, self._now()
+        title.migration, title.elapsed, title.cancelling = self.migration, self._now(), self._cancelling
         keys = self.query_one(KeyLine)
-        keys.disabled_names = frozenset() if self._cancellable else frozenset({"cancel"})
-        for panel in PANELS:
-            self.query_one(cast("type[Canvas]", panel)).repaint()
+        impossible = {"cancel": not self._cancellable, "replay": not self._over}
+        keys.disabled_names = frozenset(name for name, cannot in impossible.items() if cannot)
+        self.query_one("#latency", Vertical).border_subtitle = _window(self.record)
+        for each in PANELS:
+            self.query_one(cast("type[Canvas]", each)).repaint()
         keys.repaint()
 
     def _witness(self) -> str:
@@ -189,6 +193,7 @@ class MigrationScreen(Screen[None]):
         committed = self.record.step(Step.COMMIT).state in ("started", "done")
         return (
             not self._over
+            and not self._cancelling
             and not committed
             and (migration is None or (migration.cancellable and not migration.outcome))
         )
@@ -197,7 +202,9 @@ class MigrationScreen(Screen[None]):
         """Asks first."""
         migration = self.migration
         if not self._cancellable or migration is None:
-            why = "It is over." if self._over else "It has committed: it can no longer be cancelled."
+            why = "It has committed: it can no longer be cancelled."
+            if self._over or self._cancelling:
+                why = "It is over." if self._over else "It is being cancelled: what was done is undone."
             self.notify(why, severity="warning")
             return
         from umsui.console.screens.confirm import Confirm  # noqa: PLC0415
@@ -217,6 +224,30 @@ class MigrationScreen(Screen[None]):
             await self.console.feed.cancel(self.migration_id)
         except TROUBLE as error:
             self.app.post_message(Told(str(error), "Not cancelled", "error"))
+        else:
+            self._cancelling = True
+            self._show()
+
+    def action_replay(self) -> None:
+        """Its recording, from the beginning."""
+        if self._over:
+            self.console.open_replay(self.migration_id)
+        else:
+            self.notify("It is still running: what you see is live.")
+
+    def action_export(self) -> None:
+        """Take it away: picture, table, document."""
+        from umsui.console.screens.export import export  # noqa: PLC0415
+
+        migration = self.migration
+        if migration is not None:
+            export(self, f"umsui-{migration.id}", partial(self._export, migration))
+
+    async def _export(self, migration: Migration, form: str) -> str:
+        from umsui import exports  # noqa: PLC0415
+
+        found = [event async for event in self.console.feed.events(migration.id)] if self._over else []
+        return exports.migration(migration, found, form)
 
     def action_copy(self) -> None:
         """The command that follows it."""
@@ -232,10 +263,12 @@ class MigrationScreen(Screen[None]):
 
     def action_close(self) -> None:
         """Back; it goes on without us."""
-        self.dismiss(None)
+        self.leave()
 
 
-def _panel(title: str, content: Widget, *, id: str | None = None, classes: str = "") -> Vertical:
-    panel = Vertical(content, id=id, classes=f"panel {classes}".strip())
-    panel.border_title = title
-    return panel
+def _window(record: Record) -> str:
+    """What the marked part of the time axis is."""
+    if record.exposure is None:
+        return ""
+    begin, end, over = record.exposure
+    return f"━ post-copy window {words.duration(end - begin)}{'' if over else ' …'}"

@@ -1,141 +1,99 @@
-"""Migrations, running and past."""
+"""Migrations, running and past: sorted, filtered, and several beside each other."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, cast
+from functools import partial
+from typing import Any
 
-from textual import events
 from textual.app import ComposeResult
 from textual.containers import Vertical
-from textual.message import Message
-from textual.screen import Screen
 
 from umsui.console import keymap, words
-from umsui.console.ears import TROUBLE
-from umsui.console.messages import Listed
-from umsui.console.text import Line, column, crop, inked, pad
-from umsui.console.widgets.canvas import Canvas
-from umsui.console.widgets.lines import KeyLine, TopLine
+from umsui.console.messages import Answered, Told
+from umsui.console.screens.page import Page, panel
+from umsui.console.text import Line, column
+from umsui.console.widgets.table import Table
 from umsui.console.world import World
 from umsui.model import Migration
 
-if TYPE_CHECKING:
-    from umsui.console.app import Console
+MOST = 6
+"""That are compared at once."""
+
+Order = Callable[[Migration], Any]
+ORDERS: dict[str, Order] = {
+    "started": lambda m: -m.started,
+    "service": lambda m: words.name_of(m.service),
+    "outcome": lambda m: m.outcome.value if m.outcome else "",
+    "downtime": lambda m: -(m.downtime if m.downtime is not None else -1.0),
+    "total": lambda m: -m.overhead.total,
+    "against prediction": lambda m: -_excess(m),
+}
 
 
-class MigrationTable(Canvas):
-    """One a line, the newest first; only what is in view is painted."""
-
-    class Opened(Message):
-        """A line was clicked twice."""
+class MigrationTable(Table[Migration]):
+    """One a line."""
 
     def __init__(self, wall: Callable[[], float]) -> None:
-        super().__init__(classes="table")
-        self.rows: Sequence[Migration] = ()
-        self.said = "asking the coordinator …"
-        self.at = 0
-        self.top = 0
+        super().__init__("No migration yet. On the board: drag a card, or press m.")
         self._wall = wall
 
-    def show(self, rows: Sequence[Migration]) -> None:
-        """Others, the cursor staying on its own."""
-        current = self.current
-        self.rows = rows
-        if current is not None:
-            self.at = next((i for i, row in enumerate(rows) if row.id == current.id), min(self.at, len(rows) - 1))
-        self.at = max(self.at, 0)
-        self.said = "No migration yet. On the board: drag a card, or press m."
-        self.repaint()
+    def key(self, item: Migration) -> str:
+        """Its id."""
+        return item.id
 
-    @property
-    def current(self) -> Migration | None:
-        """The one under the cursor."""
-        return self.rows[self.at] if self.at < len(self.rows) else None
+    def heading(self, width: int) -> Line:
+        """With all columns where there is room."""
+        service, way, wide = _columns(width)
+        line: Line = [column("started", 13, "dim"), column("service", service, "dim"), column("way", way, "dim")]
+        line += [column("how", 13, "dim")] if wide else []
+        line += [column("outcome", 14, "dim"), column("downtime", 10, "dim", right=True)]
+        line.append(column("total", 10, "dim", right=True))
+        return [*line, column("   prediction", 18, "dim")] if wide else line
 
-    def step(self, lines: int) -> None:
-        """Move the cursor."""
-        self.at = min(max(self.at + lines, 0), max(len(self.rows) - 1, 0))
-        self.repaint()
+    def row(self, item: Migration, width: int) -> Line:
+        """The downtime is what was measured, the judgement what had been said."""
+        service, way, wide = _columns(width)
+        glyph, word, ink = words.outcome(item.outcome)
+        line: Line = [column(_started(item.started, self._wall()), 13, "dim")]
+        line += [column(words.name_of(item.service), service - 1, "name"), (" ", "")]
+        line += [column(f"{item.source.cluster} → {item.destination.cluster}", way - 1, "text"), (" ", "")]
+        line += [column(_how(item), 13, "dim")] if wide else []
+        line += [column(f"{glyph} {word}", 14, ink), column(words.duration(item.downtime), 10, "text", right=True)]
+        total = item.overhead.total
+        line.append(column(words.duration(total) if total else words.NOTHING, 10, "text", right=True))
+        return [*line, ("   ", ""), judgement(item)] if wide else line
 
-    def paint(self, width: int, height: int) -> list[Line]:
-        """A heading, then lines."""
-        if not self.rows:
-            return [[(f" {self.said}", "dim")]]
-        room = height - 1
-        self.top = min(max(self.top, self.at - room + 1), self.at)
-        lines = [_heading(width)]
-        for index in range(self.top, min(self.top + room, len(self.rows))):
-            line = _row(self.rows[index], self._wall(), width)
-            lines.append(inked(pad([("▌", "accent"), *line[1:]], width), "selected") if index == self.at else line)
-        return lines
 
-    def on_mouse_down(self, event: events.MouseDown) -> None:
-        """Select; on the selected one: open."""
-        index = self.top + event.y - 1
-        if event.y < 1 or index >= len(self.rows):
-            return
-        if index == self.at:
-            self.post_message(self.Opened())
-        self.at = index
-        self.repaint()
-
-    def on_mouse_scroll_down(self) -> None:
-        """On."""
-        self.step(3)
-
-    def on_mouse_scroll_up(self) -> None:
-        """Back."""
-        self.step(-3)
+def _how(migration: Migration) -> str:
+    how = words.how(migration)
+    return how if how == words.NOTHING else f"{words.BADGE[migration.approach]} {how}"
 
 
 def _columns(width: int) -> tuple[int, int, bool]:
     """Widths of service and way, and whether everything has room."""
     wide = width >= 104
-    rest = width - (1 + 12 + 14 + 10 + 10 + (13 + 18 if wide else 0))
+    rest = width - (13 + 14 + 10 + 10 + (13 + 18 if wide else 0))
     service = max(rest // 3, 10)
     return service, max(rest - service, 10), wide
 
 
-def _heading(width: int) -> Line:
-    service, way, wide = _columns(width)
-    line: Line = [(" ", ""), column("started", 12, "dim"), column("service", service, "dim"), column("way", way, "dim")]
-    if wide:
-        line.append(column("how", 13, "dim"))
-    line += [column("outcome", 14, "dim"), column("downtime", 10, "dim", right=True)]
-    line.append(column("total", 10, "dim", right=True))
-    return crop([*line, column("   prediction", 18, "dim")] if wide else line, width)
+def _excess(migration: Migration) -> float:
+    """The downtime as a share of what had been said; -1 where one of them is missing."""
+    said = migration.predicted.get("downtime")
+    return migration.downtime / said[1] if said and said[1] and migration.downtime is not None else -1.0
 
 
-def _row(migration: Migration, now: float, width: int) -> Line:
-    service, way, wide = _columns(width)
-    glyph, word, ink = words.outcome(migration.outcome)
-    line: Line = [(" ", ""), column(_started(migration.started, now), 12, "dim")]
-    line.append(column(words.name_of(migration.service), service - 1, "name"))
-    line += [
-        (" ", ""),
-        column(f"{migration.source.cluster} → {migration.destination.cluster}", way - 1, "text"),
-        (" ", ""),
-    ]
-    if wide:
-        line.append(column(f"{words.BADGE[migration.approach]} {migration.strategy.value}", 13, "dim"))
-    line.append(column(f"{glyph} {word}", 14, ink))
-    line.append(column(words.duration(migration.downtime), 10, "text", right=True))
-    total = migration.overhead.total
-    line.append(column(words.duration(total) if total else words.NOTHING, 10, "text", right=True))
-    return crop([*line, ("   ", ""), *_judgement(migration)] if wide else line, width)
-
-
-def _judgement(migration: Migration) -> Line:
+def judgement(migration: Migration) -> tuple[str, str]:
     """Whether the downtime was what had been said."""
     said = migration.predicted.get("downtime")
     if not said or migration.downtime is None or migration.outcome is None:
-        return [column(words.NOTHING, 15, "faint")]
+        return column(words.NOTHING, 15, "faint")
     low, _, high = said
     if migration.downtime > high:
-        return [column("▲ above", 15, "warn")]
-    return [column("▼ below" if migration.downtime < low else "✓ within", 15, "ok")]
+        return column("▲ above", 15, "warn")
+    return column("▼ below" if migration.downtime < low else "✓ within", 15, "ok")
 
 
 def _started(started: float, now: float) -> str:
@@ -145,81 +103,138 @@ def _started(started: float, now: float) -> str:
     return time.strftime("%H:%M:%S" if same else "%d %b %H:%M", then)
 
 
-class MigrationsScreen(Screen[None]):
+def fits(migration: Migration, text: str) -> bool:
+    """Whether all words are found in what is known of it; ``outcome:``, ``to:`` and ``from:`` name where."""
+    fields = {
+        "outcome": words.outcome(migration.outcome)[1],
+        "to": migration.destination.cluster,
+        "from": migration.source.cluster,
+        "strategy": migration.strategy.value,
+        "approach": migration.approach.value,
+    }
+    everything = " ".join((migration.id, migration.service, *fields.values())).casefold()
+    for word in text.casefold().split():
+        name, colon, value = word.partition(":")
+        if colon and name in fields:
+            if value not in fields[name].casefold():
+                return False
+        elif word not in everything:
+            return False
+    return True
+
+
+class MigrationsScreen(Page[None]):
     """All of them."""
 
     SCOPE = "migrations"
     CSS_PATH = "migrations.tcss"
     BINDINGS = keymap.bindings("migrations")
-    AUTO_FOCUS = ""
 
     def __init__(self, world: World) -> None:
-        super().__init__()
-        self.world = world
+        super().__init__(world)
         self._past: dict[str, Migration] = {}
         self._answered = False
+        self._wanted = ""
+        self.order = "started"
+        self.reverse = False
 
-    @property
-    def console(self) -> Console:
-        """The app, by its type."""
-        return cast("Console", self.app)
-
-    def compose(self) -> ComposeResult:
-        """Top line, table, keys."""
-        clock = self.console.clock
-        yield TopLine(self.world, clock.wall, clock.steady)
-        panel = Vertical(MigrationTable(clock.wall), classes="panel")
-        panel.border_title = "migrations"
-        yield panel
-        yield KeyLine("migrations")
+    def content(self) -> ComposeResult:
+        """The table."""
+        yield panel("migrations", MigrationTable(self.console.clock.wall))
 
     def on_mount(self) -> None:
         """Ask for those before our time."""
         self.action_refresh_now()
-
-    def on_screen_resume(self) -> None:
-        """Back from another screen."""
-        self.world_changed()
+        self.query_one(".filter").placeholder = "words, outcome:committed, to:gcp-lab, from:, strategy:"  # type: ignore[attr-defined]
 
     def action_refresh_now(self) -> None:
         """Ask again."""
-        self.run_worker(self._list(), group="list", exclusive=True)
+        self.ask("list", self.console.feed.migrations)
 
-    async def _list(self) -> None:
-        try:
-            self.post_message(Listed(await self.console.feed.migrations()))
-        except TROUBLE as error:
-            self.post_message(Listed((), str(error)))
-
-    def on_listed(self, message: Listed) -> None:
+    def heard_list(self, message: Answered) -> None:
         """Here they are."""
-        table = self.query_one(MigrationTable)
-        if message.error:
-            table.said = message.error
-            table.repaint()
+        if message.value is None:
+            self.query_one(MigrationTable).trouble(message.error)
             return
         self._answered = True
-        self._past = {migration.id: migration for migration in message.migrations}
+        self._past = {migration.id: migration for migration in message.value}
         self.world_changed()
 
     def world_changed(self) -> None:
         """What is listed, with what was heard since."""
-        rows = sorted((self._past | self.world.migrations).values(), key=lambda m: (-m.started, m.id))
-        if rows or self._answered:
+        known = (self._past | self.world.migrations).values()
+        rows = sorted(
+            (m for m in known if fits(m, self._wanted)),
+            key=lambda m: (ORDERS[self.order](m), -m.started, m.id),
+            reverse=self.reverse,
+        )
+        if known or self._answered:
             self.query_one(MigrationTable).show(rows)
+            self._label(len(known), rows)
         self.tick()
 
-    def tick(self) -> None:
-        """The clock."""
-        self.query_one(TopLine).repaint()
+    def _label(self, known: int, rows: Sequence[Migration]) -> None:
+        table = self.query_one(MigrationTable)
+        if known and not rows:
+            table.trouble("None fits the filter. Esc clears it.")
+        parts = [f"{len(rows)} of {known}" if self._wanted else str(known), f"by {self.order}"]
+        parts += ["reversed"] if self.reverse else []
+        parts += [f"{len(table.marked)} marked"] if table.marked else []
+        self.query_one(".panel", Vertical).border_title = "migrations: " + " · ".join(parts)
+
+    def typed(self, text: str) -> None:
+        """Filter as one types."""
+        self._wanted = text
+        self.world_changed()
+
+    def on_opened(self) -> None:
+        """Clicked twice."""
+        self.action_open()
+
+    # Actions.
 
     def action_cursor(self, lines: int) -> None:
         """Up and down."""
         self.query_one(MigrationTable).step(lines)
 
-    def on_migration_table_opened(self) -> None:
-        """Clicked twice."""
-        self.action_open()
+    def action_sort(self, way: int) -> None:
+        """By the next column; 0 turns it around."""
+        if way:
+            names = list(ORDERS)
+            self.order = names[(names.index(self.order) + way) % len(names)]
+        self.reverse = not self.reverse if not way else False
+        self.world_changed()
+
+    def action_mark(self) -> None:
+        """For comparing and exporting."""
+        self.query_one(MigrationTable).mark()
+        self.world_changed()
+
+    def chosen(self) -> list[Migration]:
+        """Those marked, as they stand in the list; without marks, the one under the cursor."""
+        table = self.query_one(MigrationTable)
+        marked = [row for row in table.rows if row.id in table.marked]
+        return marked or ([table.current] if table.current is not None else [])
+
+    def action_compare(self) -> None:
+        """Beside each other."""
+        from umsui.console.screens.compare import CompareScreen  # noqa: PLC0415
+
+        chosen = self.chosen()
+        if len(chosen) < 2:
+            self.notify("Mark two or more with Space first.", severity="warning")
+            return
+        if len(chosen) > MOST:
+            self.app.post_message(Told(f"The first {MOST} of {len(chosen)} are compared.", "Many", "warning"))
+        self.app.push_screen(CompareScreen(self.world, chosen[:MOST]))
+
+    def action_export(self) -> None:
+        """Those marked; without marks, all that are listed."""
+        from umsui.console.screens.export import export  # noqa: PLC0415
+
+        table = self.query_one(MigrationTable)
+        chosen = self.chosen() if table.marked else list(table.rows)
+        export(self, "umsui-migrations", partial(_text, chosen))
 
     def action_open(self) -> None:
         """Its screen, live or as a report."""
@@ -227,6 +242,16 @@ class MigrationsScreen(Screen[None]):
         if migration is not None:
             self.console.open_migration(migration.id)
 
-    def action_close(self) -> None:
-        """Back to the board."""
-        self.dismiss(None)
+    def action_replay(self) -> None:
+        """Its recording."""
+        migration = self.query_one(MigrationTable).current
+        if migration is not None and migration.outcome is not None:
+            self.console.open_replay(migration.id)
+        elif migration is not None:
+            self.console.open_migration(migration.id)
+
+
+async def _text(chosen: Sequence[Migration], form: str) -> str:
+    from umsui import exports  # noqa: PLC0415
+
+    return exports.migrations(chosen, form)

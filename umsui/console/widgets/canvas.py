@@ -6,27 +6,28 @@ by cell, and marks only the spans that differ: a clock's tick costs its last dig
 
 from __future__ import annotations
 
-from functools import lru_cache
+from weakref import WeakKeyDictionary
 
 from rich.segment import Segment
 from rich.style import Style
 from textual.app import App
 from textual.geometry import Region, Size
 from textual.strip import Strip
+from textual.theme import Theme
 from textual.widget import Widget
 
 from umsui.console.inks import palette
 from umsui.console.text import Line, changed_span, merged, pad
 
-
-@lru_cache(maxsize=4)
-def _palette(variables: tuple[tuple[str, str], ...]) -> dict[str, Style]:
-    return palette(dict(variables))
+_PALETTES: WeakKeyDictionary[App[object], tuple[Theme, dict[str, Style]]] = WeakKeyDictionary()
 
 
 def _palette_of(app: App[object]) -> dict[str, Style]:
     """The theme's inks, made once a theme."""
-    return _palette(tuple(app.theme_variables.items()))
+    known = _PALETTES.get(app)
+    if known is None or known[0] is not app.current_theme:
+        known = _PALETTES[app] = app.current_theme, palette(app.theme_variables)
+    return known[1]
 
 
 class Canvas(Widget):
@@ -48,6 +49,7 @@ class Canvas(Widget):
         """Paint again and mark what differs."""
         size = self.content_size
         if not size or not self.is_attached:
+            self._painted = Size(0, 0)  # not in view: what was painted is out of date when it comes back
             return
         old, before = self._lines, self._painted
         self._compute(size)

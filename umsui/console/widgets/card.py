@@ -22,9 +22,9 @@ class Motion:
     exposed: bool = False  # post-copy: until the last page is there, losing the source loses the service
 
 
-def card(service: Service, width: int, motion: Motion | None = None) -> list[Line]:
-    """A service's two lines."""
-    return [_first(service, width, motion), _second(service, width, motion or Motion())]
+def card(service: Service, width: int, motion: Motion | None = None, *, seen: bool = True) -> list[Line]:
+    """A service's two lines; not ``seen``: its node does not answer, and what is known of it is as old as that."""
+    return [_first(service, width, motion, seen=seen), _second(service, width, motion or Motion())]
 
 
 def badge(service: Service) -> tuple[str, str]:
@@ -34,8 +34,10 @@ def badge(service: Service) -> tuple[str, str]:
     return (words.BADGE[service.approach], "badge") if service.approach else ("·", "faint")
 
 
-def _first(service: Service, width: int, motion: Motion | None) -> Line:
+def _first(service: Service, width: int, motion: Motion | None, *, seen: bool) -> Line:
     glyph, word, ink = words.service_state(service)
+    if not seen:
+        glyph, word, ink = "◍", f"{word}?", "warn"
     if service.state is ServiceState.MOVING and motion is not None and motion.fraction is not None:
         word = f"{motion.fraction * 100:.0f} %"
     wide = width >= ROWY

@@ -168,7 +168,6 @@ def _times(record: Record, left: float, span: float, width: int) -> Line:
     """The time axis: seconds since the start, or around the freeze once there is one."""
     zero = record.frozen_at or 0.0
     row = ["─"] * width
-    inks: dict[int, str] = {}
     step = next(
         (s for s in (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 60, 300, 900) if span / s <= max(width / 12, 2)), 3600
     )
@@ -179,9 +178,14 @@ def _times(record: Record, left: float, span: float, width: int) -> Line:
         start = at - len(label) // 2
         if start >= 0 and start + len(label) <= width:
             row[start : start + len(label)] = label
-            inks[start] = label
         tick = round(tick + step, 6)
-    return [(" " * (AXIS - 1) + "└", "faint"), ("─", "faint"), ("".join(row), "dim")]
+    edge: Line = [(" " * (AXIS - 1) + "└", "faint"), ("─", "faint")]
+    if record.exposure is None:
+        return [*edge, ("".join(row), "dim")]
+    begin, end, _ = record.exposure
+    first, last = (min(max(round((t - left) / span * width), 0), width) for t in (begin, end))
+    exposed = "".join(row[first:last]).replace("─", "━")
+    return [*edge, ("".join(row[:first]), "dim"), (exposed, "warn"), ("".join(row[last:]), "dim")]
 
 
 def _signed(seconds: float, relative: bool) -> str:

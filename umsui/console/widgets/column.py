@@ -1,4 +1,4 @@
-"""A cluster's column: its header, and the cards of its services, painted only as far as they are in view."""
+"""A cluster's column: its header, and below it the cards of its services."""
 
 from __future__ import annotations
 
@@ -6,16 +6,19 @@ from collections.abc import Callable, Sequence
 
 from textual.app import ComposeResult
 from textual.containers import Vertical
-from textual.geometry import Offset
 
 from umsui.console import words
+from umsui.console.filter import Filter
 from umsui.console.text import Line, fit, inked, pad, spread
-from umsui.console.widgets import card as cards
+from umsui.console.view import View
 from umsui.console.widgets.canvas import Canvas
+from umsui.console.widgets.card import Motion
+from umsui.console.widgets.cardlist import CardList
 from umsui.model import Cluster, ClusterState, Service
 
-PITCH = cards.HEIGHT + 1
 LEVELS = "▁▂▃▄▅▆▇█"
+DATED = (ClusterState.STALE, ClusterState.UNREACHABLE, ClusterState.EXPIRED, ClusterState.THROTTLED)
+"""States in which the age of what is shown matters."""
 
 
 class ClusterHeader(Canvas):
@@ -40,26 +43,34 @@ class ClusterHeader(Canvas):
     def _title(self, width: int) -> Line:
         cluster = self.cluster
         glyph, word, ink = words.cluster_state(cluster)
-        if cluster.state in (ClusterState.STALE, ClusterState.UNREACHABLE):
+        if cluster.until:
+            word += f" until {words.clock(cluster.until)}"
+        elif cluster.state in DATED:
             word += f" {words.age(self.age)}"
-        right: Line = [("◆ protected  ", "warn")] if cluster.protected else []
+        mark = "◆ protected  " if len(cluster.name) + len(word) + 18 <= width else "◆ "
+        right: Line = [(mark, "warn")] if cluster.protected else []
         right.append((f"{glyph} {word} ", ink))
         return spread([(" ", ""), (cluster.name, "title accent" if self.current else "title")], right, width)
 
     def _kind(self, width: int) -> Line:
         cluster = self.cluster
         if cluster.error:
-            return [(" ", ""), (fit(cluster.error, width - 2), "bad")]
-        parts = [cluster.orchestrator, words.plural(len(cluster.nodes), "node"), words.AUTHORITY[cluster.authority]]
+            ink = "dim" if cluster.state is ClusterState.LISTED else "bad"
+            return [(" ", ""), (fit(cluster.error, width - 2), ink)]
+        parts = [cluster.orchestrator, words.nodes(cluster), words.AUTHORITY[cluster.authority]]
         if cluster.simulated:
             parts.append("simulated")
-        return [(" ", ""), (fit(" · ".join(parts), width - 2), "dim")]
+        text = " · ".join(parts)
+        if len(text) > width - 2:
+            text = text.replace(" control", "")
+        return [(" ", ""), (fit(text, width - 2), "dim")]
 
     def _load(self, width: int) -> Line:
         cluster = self.cluster
         if cluster.fix:
             return [(" ", ""), (fit(f"→ {cluster.fix}", width - 2), "text")]
-        seen = [node for node in cluster.nodes if node.memory]
+        # What a machine has is known from its size; what it uses, only where it was asked.
+        seen = [node for node in cluster.nodes if node.memory and node.state not in words.UNASKED]
         if not seen:
             return [(" load ·   mem  ·", "faint")]
         cores = sum(node.cores for node in seen) or 1
@@ -80,132 +91,67 @@ def _two(text: str, width: int) -> list[str]:
     return [text[:cut], fit(text[cut:].strip(), width)]
 
 
-class CardList(Canvas):
-    """The cards of one cluster. Cards are no widgets: ten thousand cost no more than those in view."""
-
-    def __init__(self, cluster: str, motion: Callable[[Service], cards.Motion | None]) -> None:
-        super().__init__(classes="cards")
-        self.cluster = cluster
-        self.services: Sequence[Service] = ()
-        self.hidden = 0  # by the filter
-        self.empty = ""  # said when there is no card at all
-        self.cursor: str | None = None
-        self.lifted: str | None = None
-        self.top = 0
-        self._motion = motion
-
-    def show(self, services: Sequence[Service], hidden: int = 0) -> None:
-        """Other services, or the same ones changed."""
-        self.services, self.hidden = services, hidden
-        self.top = min(self.top, self._last_top())
-        self.repaint()
-
-    def point(self, key: str | None) -> None:
-        """Put the cursor on a card and bring it in view."""
-        self.cursor = key
-        index = self.index(key)
-        if index is not None and self.size.height:
-            fits = max(self.size.height // PITCH, 1)
-            self.top = min(max(self.top, index - fits + 1), index)
-        self.repaint()
-
-    def index(self, key: str | None) -> int | None:
-        """Where a service is in the list."""
-        return next((i for i, service in enumerate(self.services) if service.key == key), None)
-
-    def offset_of(self, key: str) -> Offset | None:
-        """Where a card's name is, relative to this widget; None when it is out of view."""
-        index = self.index(key)
-        if index is None or not 0 <= (index - self.top) * PITCH < self.size.height:
-            return None
-        return Offset(3, (index - self.top) * PITCH)
-
-    def at(self, y: int) -> Service | None:
-        """The card at a row."""
-        index, row = divmod(y, PITCH)
-        index += self.top
-        return self.services[index] if row < cards.HEIGHT and 0 <= index < len(self.services) else None
-
-    def paint(self, width: int, height: int) -> list[Line]:
-        """The cards in view, and how many are not."""
-        if not self.services:
-            said = f"{words.plural(self.hidden, 'service')} hidden by the filter" if self.hidden else self.empty
-            return [[(f" {said}", "faint")]]
-        lines: list[Line] = []
-        for service in self.services[self.top : self.top + height // PITCH + 1]:
-            lines += [*self._card(service, width), [("", "")]]
-        below = len(self.services) - self.top - (height + 1) // PITCH
-        if below > 0 and height > PITCH:
-            lines = [*lines[: height - 1], [(f" ▾ {below} more", "dim")]]
-        if self.top > 0 and lines:
-            lines[0] = spread(lines[0][:-1], [(f"▴{self.top} ", "dim")], width)
-        return lines
-
-    def _card(self, service: Service, width: int) -> list[Line]:
-        lines = cards.card(service, width, self._motion(service))
-        if service.key == self.lifted:
-            return [[("┄", "faint"), *_dimmed(line[1:])] for line in lines]
-        if service.key == self.cursor:
-            return [inked(pad([("▌", "accent"), *line[1:]], width), "selected") for line in lines]
-        return lines
-
-    def _last_top(self) -> int:
-        return max(len(self.services) - max((self.size.height + 1) // PITCH, 1), 0)
-
-    def on_mouse_scroll_down(self) -> None:
-        """One card on."""
-        self._scroll_by(1)
-
-    def on_mouse_scroll_up(self) -> None:
-        """One card back."""
-        self._scroll_by(-1)
-
-    def _scroll_by(self, cards_: int) -> None:
-        top = min(max(self.top + cards_, 0), self._last_top())
-        if top != self.top:
-            self.top = top
-            self.repaint()
-
-
-def _dimmed(line: Line) -> Line:
-    return [(text, "faint") for text, _ in line]
-
-
 class ClusterColumn(Vertical):
-    """Header and cards of one cluster."""
+    """Header and cards of one cluster, in a frame."""
 
-    def __init__(self, cluster: Cluster, motion: Callable[[Service], cards.Motion | None]) -> None:
-        super().__init__(classes="cluster panel")
+    def __init__(self, cluster: Cluster, motion: Callable[[Service], Motion | None]) -> None:
+        super().__init__(classes="panel cluster")
         self.cluster = cluster
         self.header = ClusterHeader(cluster)
         self.cards = CardList(cluster.name, motion)
         self._rank: dict[str, int] = {}
+        self._ordered: list[Service] = []
+        self._shown: tuple[Sequence[Service], Filter, View] | None = None
 
     def compose(self) -> ComposeResult:
-        """Header above cards."""
+        """One above the other."""
         yield self.header
         yield self.cards
 
-    def show(self, cluster: Cluster, services: Sequence[Service], age: float) -> None:
-        """The cluster as it is now, and the services that pass the filter."""
-        self.cluster = cluster
-        self.header.cluster, self.header.age = cluster, age
-        # A card keeps its place: one that arrives comes last, whatever its name.
-        for service in services:
-            self._rank.setdefault(service.key, len(self._rank))
-        services = sorted(services, key=lambda service: self._rank[service.key])
-        self.cards.empty = _emptiness(cluster)
+    def show(self, cluster: Cluster, wanted: Filter, view: View, age: float) -> None:
+        """Newer knowledge of the same cluster. A card keeps its place while services come and go; new ones go below."""
+        self.cluster = self.header.cluster = cluster
+        self.header.age = age
         self.header.repaint()
-        self.cards.show(services, len(cluster.services) - len(services))
+        shown = self._shown
+        if shown is None or shown[0] is not cluster.services or shown[1:] != (wanted, view):
+            if shown is None or shown[2] != view:
+                self._rank.clear()
+            if shown is None or shown[0] is not cluster.services or shown[2] != view:
+                self._ordered = self._in_order(cluster.services, view)
+            passing = wanted.apply(self._ordered)
+            self.cards.show(view.rows(passing), len(self._ordered) - len(passing), dense=view.dense)
+            self._shown = (cluster.services, wanted, view)
+        self.cards.empty = emptiness(cluster)
+        self.cards.lost = frozenset(node.name for node in cluster.nodes if node.state in DATED)
+        self.cards.repaint()
+
+    def _in_order(self, services: Sequence[Service], view: View) -> list[Service]:
+        rank = self._rank
+        keyed = [(service.key, service) for service in services]
+        for service in sorted((service for key, service in keyed if key not in rank), key=view.order):
+            rank.setdefault(service.key, len(rank))
+        keyed.sort(key=lambda pair: rank[pair[0]])
+        return [service for _, service in keyed]
 
     def forget_order(self) -> None:
-        """By name again, next time."""
+        """Sorted again, next time."""
         self._rank.clear()
+        self._shown = None
 
 
-def _emptiness(cluster: Cluster) -> str:
-    if cluster.state is ClusterState.CONNECTING:
-        return "asking its nodes …"
-    if cluster.state in (ClusterState.UNREACHABLE, ClusterState.FORBIDDEN):
-        return "its services are not known"
-    return "no services; drop one here"
+EMPTINESS = {
+    ClusterState.CONNECTING: "asking its nodes …",
+    ClusterState.EXPIRED: "log in again, then r",
+    ClusterState.FORBIDDEN: "not allowed in: see above, then r",
+    ClusterState.UNREACHABLE: "not known; umsui doctor tells why",
+    ClusterState.THROTTLED: "asked again by itself, later",
+    ClusterState.STOPPED: "its machines are off: umsui nodes start",
+    ClusterState.LISTED: "umsui does not look into it",
+}
+
+
+def emptiness(cluster: Cluster) -> str:
+    """What is said where there is no card, and what to do about it."""
+    nothing = "no services; drop one here" if cluster.nodes else "no nodes: add some to the config"
+    return EMPTINESS.get(cluster.state, nothing)

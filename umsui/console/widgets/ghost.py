@@ -5,9 +5,9 @@ from __future__ import annotations
 from textual.geometry import Offset
 
 from umsui.console import words
+from umsui.console.drag import Drag
 from umsui.console.text import Line, column, fit
 from umsui.console.widgets.canvas import Canvas
-from umsui.model import Service
 
 WIDTH = 22
 
@@ -15,14 +15,14 @@ WIDTH = 22
 class Ghost(Canvas):
     """Name and memory of what is being carried."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, drag: Drag) -> None:
         super().__init__(classes="ghost")
-        self.service = service
+        self.drag = drag
 
     def paint(self, width: int, height: int) -> list[Line]:  # noqa: ARG002
         """One line."""
-        memory = words.size(self.service.memory)
-        name = fit(self.service.name, width - len(memory) - 4)
+        memory = words.size(sum(service.memory for service in self.drag.services))
+        name = fit(self.drag.name, width - len(memory) - 4)
         return [[("⇄ ", "accent"), column(name, width - len(memory) - 3, "name"), (memory, "text"), (" ", "")]]
 
     def follow(self, pointer: Offset, bounds: tuple[int, int]) -> None:

@@ -76,7 +76,8 @@ class Nothing(Canvas):
         else:
             said = [("No clusters yet.", "name"), ("", ""),
                     ("umsui lab up     three clusters of real hosts on this machine, to try things on", "text"),
-                    ("umsui info       tells where the config is; add [[clusters]] there", "text")]  # fmt: skip
+                    ("umsui init       finds hosts, contexts and cloud logins, and writes the config", "text"),
+                    ("umsui info       tells where the config is, to write it by hand", "text")]  # fmt: skip
         block = max(len(text) for text, _ in said)
         indent = max((width - block) // 2, 0)
         return [[]] * max((height - len(said)) // 2, 0) + [[(" " * indent, ""), (text, ink)] for text, ink in said]

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, cast
 
 from textual import events
 from textual.message import Message
 
-from umsui.console import keymap, words
+from umsui.console import words
+from umsui.console.batch import Batch
+from umsui.console.keymap import Action
 from umsui.console.text import Line, bar, column, crop, length, spread
 from umsui.console.widgets.canvas import Canvas
 from umsui.console.world import LinkState, World
-from umsui.model import Migration
+from umsui.model import Migration, Service
+
+if TYPE_CHECKING:
+    from umsui.console.app import Console
 
 
 class TopLine(Canvas):
@@ -21,6 +27,7 @@ class TopLine(Canvas):
     def __init__(self, world: World, wall: Callable[[], float], steady: Callable[[], float]) -> None:
         super().__init__(classes="topline")
         self.world, self.wall, self.steady = world, wall, steady
+        self.filter = ""
 
     def paint(self, width: int, height: int) -> list[Line]:  # noqa: ARG002
         """One line; what matters least goes first where there is no room."""
@@ -41,19 +48,21 @@ class TopLine(Canvas):
             words.plural(len({c.provider for c in clusters}), "cloud"),
             words.plural(len(clusters), "cluster"),
             words.plural(sum(len(c.nodes) for c in clusters), "node"),
-            words.plural(sum(1 for _ in self.world.services()), "service"),
+            words.plural(self.world.count(), "service"),
         )
         return [("  " + " · ".join(parts), "dim")]
 
     def _alarms(self) -> Line:
-        out: Line = []
+        out: Line = [(f"   / {self.filter}", "accent")] if self.filter else []
         moving = len(self.world.running())
         if moving:
             out.append((f"   ⇄ {moving} moving", "accent"))
         troubled = self.world.troubled()
         if troubled:
+            told = {words.cluster_state(cluster)[1] for cluster in troubled}
+            what = told.pop() if len(told) == 1 else "in trouble"
             named = troubled[0].name if len(troubled) == 1 else words.plural(len(troubled), "cluster")
-            out.append((f"   ⚠ {named} {words.cluster_state(troubled[0])[1]}", "warn"))
+            out.append((f"   ⚠ {named} {what}", "warn"))
         return out
 
     def _right(self) -> Line:
@@ -120,17 +129,39 @@ class StatusLine(Canvas):
     class Opened(Message):
         """It was clicked."""
 
-    def __init__(self, world: World, wall: Callable[[], float]) -> None:
+    def __init__(self, world: World, wall: Callable[[], float], batch: Callable[[], Batch | None]) -> None:
         super().__init__(classes="status")
-        self.world, self.wall = world, wall
+        self.world, self.wall, self.many = world, wall, batch
+        self.chosen: Sequence[Service] = ()  # what is selected
+        self.carried: tuple[str, str] | None = None  # what is in the hand, and how it gets out of it
 
     def paint(self, width: int, height: int) -> list[Line]:  # noqa: ARG002
         """One line."""
+        if self.carried is not None:
+            name, hint = self.carried
+            return [crop([(" ⇄ ", "accent"), (name, "name"), (f"  in your hand: {hint}", "dim")], width)]
+        if self.world.link.state is LinkState.LOST:
+            key = next(a.key for a in cast("Console", self.app).keys.of("board") if a.name == "refresh_now")
+            start = f"; {key} starts it" if key else ""
+            return [crop([(f" ✕ what you see is as it was before the coordinator was lost{start}", "bad")], width)]
+        if self.chosen:
+            return [self._selection(width)]
+        batch = self.many()
+        if batch is not None and batch.active:
+            return [crop([(" ⇄ ", "accent"), (batch.title, "name"), (f"  {batch.summary()}", "text")], width)]
         running = self.world.running()
         if running:
             return [self._under_way(running[-1], len(running) - 1, width)]
         latest = self.world.latest()
-        return [self._over(latest, width) if latest else [(" nothing is moving: drag a card, or press m", "faint")]]
+        return [self._over(latest, width) if latest else [(" nothing is moving: drag a card, or press m", "dim")]]
+
+    def _selection(self, width: int) -> Line:
+        stuck = sum(bool(service.obstacle) for service in self.chosen)
+        line: Line = [(f" ■ {len(self.chosen)} selected", "accent")]
+        line.append((f"  {words.size(sum(service.memory for service in self.chosen))}", "text"))
+        if stuck:
+            line.append((f"  ✕ {stuck} cannot move", "bad"))
+        return crop([*line, ("   m moves them, Esc lets go of them", "dim")], width)
 
     def _under_way(self, migration: Migration, others: int, width: int) -> Line:
         record = self.world.records.get(migration.id)
@@ -171,7 +202,12 @@ def _route(migration: Migration, width: int) -> Line:
     source, target = migration.source, migration.destination
     text = f"{source.cluster} → {target.cluster}"
     line: Line = [(words.name_of(migration.service), "name"), (f"  {text}", "dim")]
-    return [*line, (f"  {migration.strategy}", "dim")] if width >= 100 else line
+    return [*line, (f"  {words.how(migration)}", "dim")] if width >= 100 else line
+
+
+PINNED = ("close", "help")
+"""Actions that the key line shows before any other: the way back, and where all keys are."""
+GAP = 3
 
 
 class KeyLine(Canvas):
@@ -181,6 +217,7 @@ class KeyLine(Canvas):
         super().__init__(classes="keys")
         self.scope = scope
         self.disabled_names: frozenset[str] = frozenset()
+        self.busy = ""  # what is under way, before the keys
         self._spans: list[tuple[int, int, str]] = []
 
     def show(self, scope: str) -> None:
@@ -190,21 +227,26 @@ class KeyLine(Canvas):
 
     def paint(self, width: int, height: int) -> list[Line]:  # noqa: ARG002
         """As many as fit."""
-        line: Line = [(" ", "")]
+        line: Line = [(" ", ""), *([(self.busy, "accent"), (" " * GAP, "")] if self.busy else [])]
         self._spans = []
-        for action in keymap.footer(self.scope):
-            size = len(action.key) + 1 + len(action.short)
-            if action.name in self.disabled_names:
-                continue
-            if length(line) + size > width:
-                break
-            self._spans.append((length(line), size, action.call))
-            line += [
-                (action.key, "key"),
-                (f" {action.short}", "dim"),
-                ("   ", ""),
-            ]
-        return [line]
+        for action in self._fitting(width - length(line) + GAP):
+            self._spans.append((length(line), _size(action), action.call))
+            line += [(action.key, "key"), (f" {action.short}", "dim"), (" " * GAP, "")]
+        return [line[:-1] if self._spans else line]
+
+    def _fitting(self, room: int) -> list[Action]:
+        """Those that have room, in their order."""
+        shown = cast("Console", self.app).keys.footer(self.scope)
+        actions = [action for action in shown if action.name not in self.disabled_names]
+        room -= sum(_size(action) + GAP for action in actions if action.name in PINNED)
+        fitting: list[Action] = []
+        for action in actions:
+            if action.name not in PINNED:
+                room -= _size(action) + GAP
+                if room < 0:
+                    continue  # and no shorter one after it: they stand in the order of their use
+            fitting.append(action)
+        return fitting
 
     async def on_click(self, event: events.Click) -> None:
         """Do what the key would."""
@@ -215,6 +257,10 @@ class KeyLine(Canvas):
                 return
 
 
+def _size(action: Action) -> int:
+    return len(action.key) + 1 + len(action.short)
+
+
 class MoveTitle(Canvas):
     """The migration screen's title: what, from where to where, how, and how it stands."""
 
@@ -222,6 +268,7 @@ class MoveTitle(Canvas):
         super().__init__(classes="topline")
         self.migration: Migration | None = None
         self.elapsed = 0.0
+        self.cancelling = False
 
     def paint(self, width: int, height: int) -> list[Line]:  # noqa: ARG002
         """One line."""
@@ -229,6 +276,8 @@ class MoveTitle(Canvas):
         if migration is None:
             return [[(" asking the coordinator …", "dim")]]
         glyph, word, ink = words.outcome(migration.outcome)
+        if self.cancelling and migration.outcome is None:
+            glyph, word, ink = "■", "cancelling", "warn"
         right: Line = [
             (f" {glyph} {word} ", ink),
             column(words.duration(self.elapsed), 9, "text", right=True),
@@ -239,6 +288,8 @@ class MoveTitle(Canvas):
         source = words.place(migration.source) if full else migration.source.cluster
         target = words.place(migration.destination) if full else migration.destination.cluster
         left.append((f"  {source} → {target}", "text"))
-        how = f"{words.approach(migration.approach)} · {words.strategy(migration.strategy)}"
-        left.append((f"   {how if width >= 100 else words.strategy(migration.strategy)}", "dim"))
+        how = words.how(migration)
+        if width >= 100 and how != words.NOTHING:
+            how = f"{words.approach(migration.approach)} · {how}"
+        left.append((f"   {how}", "dim"))
         return [spread(left, right, width)]

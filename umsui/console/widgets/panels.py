@@ -21,6 +21,8 @@ _STEP = {
     "stopped": ("■", "faint"),
     "skipped": ("»", "faint"),
 }
+LAZY = (Strategy.POST_COPY, Strategy.HYBRID)
+"""Strategies that leave memory behind at the source for a while."""
 SHARES = ("creation", "checkpoint", "transfer", "restoration")
 FILLS = {"creation": "█", "checkpoint": "▓", "transfer": "▒", "restoration": "░"}
 """Each share has its fill, so that the bar can be read without colour."""
@@ -116,7 +118,8 @@ def _facts(moment: Moment, width: int) -> list[Line]:
     lines: list[Line] = []
     over = migration.outcome is not None
     if exposed(migration):
-        text = f"losing {words.place(migration.source)} now would lose the service: its last page is still there"
+        place = words.place(migration.source)
+        text = f"losing {place} now would lose the service: this is the post-copy window, its last page is still there"
         lines += [
             [],
             *[[(" ⚠ " if i == 0 else "   ", "warn"), (p, "text")] for i, p in enumerate(wrap(text, width - 4))],
@@ -139,7 +142,7 @@ def _facts(moment: Moment, width: int) -> list[Line]:
 
 def exposed(migration: Migration) -> bool:
     """Whether losing the source now would lose the service (post-copy past its commit)."""
-    lazy = migration.strategy in (Strategy.POST_COPY, Strategy.HYBRID)
+    lazy = migration.strategy in LAZY
     late = migration.step in (Step.COMMIT, Step.FIRST_REPLY, Step.DRAIN)
     return lazy and late and migration.outcome is None and migration.approach is not Approach.SERVICE
 
@@ -181,12 +184,32 @@ class OverheadPanel(Canvas):
         whole = max(spent, 1e-9) if over or predicted is None else max(spent, predicted.mid)
         legend = _legend(shares, width)
         compare = self._compare(moment, cost, width, over)
-        bar = _stack(shares, whole, width - 2)
+        bar = stack(shares, whole, width - 2)
         lines = [[(" ", ""), *bar], *legend]
-        spare = height - len(lines) - len(compare)
+        wait = self._wait(moment, width)
+        spare = height - len(lines) - len(compare) - len(wait)
         if spare > 0 and height > 7:
             lines.append([])
-        return [*lines, *compare]
+        return [*lines, *compare, *(wait if spare >= 0 else [])]
+
+    def _wait(self, moment: Moment, width: int) -> list[Line]:
+        """The client's wait so far on a scale with what was predicted and what is allowed."""
+        predicted, budget = moment.predicted("downtime"), moment.migration.budget if moment.migration else None
+        measured = moment.downtime or moment.record.down or 0.0
+        whole = max(predicted.high if predicted else 0.0, budget or 0.0, measured) * 1.1
+        said = f" of {words.duration(budget)} allowed" if budget is not None else ""
+        room = width - 2 - len(said)
+        if not whole or room < 12:
+            return []
+        cells = [("─", "track")] * room
+        if predicted is not None:
+            for at in range(_cell(predicted.low, whole, room), _cell(predicted.high, whole, room) + 1):
+                cells[at] = ("═", "dim")
+        for at in range(round(measured / whole * room)):
+            cells[at] = ("━", "outage")
+        if budget is not None:
+            cells[_cell(budget, whole, room)] = ("┃", "warn")
+        return [[(" ", ""), *cells, (said, "dim")]]
 
     def _compare(self, moment: Moment, cost: Overhead, width: int, over: bool) -> list[Line]:
         rows = []
@@ -202,7 +225,11 @@ class OverheadPanel(Canvas):
         return rows
 
 
-def _stack(shares: list[tuple[str, float]], whole: float, width: int) -> Line:
+def _cell(value: float, whole: float, room: int) -> int:
+    return min(round(value / whole * room), room - 1)
+
+
+def stack(shares: list[tuple[str, float]], whole: float, width: int) -> Line:
     """Shares as runs of cells, the rest as a track."""
     line: Line = []
     spent, cells = 0.0, 0

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from umsui.console import words
-from umsui.console.text import Line, column, spread, wrap
+from umsui.console.text import Line, column, wrap
 from umsui.console.widgets.canvas import Sheet
 from umsui.model import Approach, Finding, Plan, Service, Strategy, Verdict
 
 LABEL = 10
+TALL = 30
+"""Rows of a terminal from which on a plan has room for what nobody has asked for."""
 _TURN = "⣾⣽⣻⢿⡿⣟⣯⣷"
 _KINDS = ("memory", "rootfs", "volumes", "image")
 
@@ -21,6 +23,12 @@ class PlanSheet(Sheet):
         self.plan: Plan | None = None
         self.waiting = False
         self.turn = 0
+        self.all_checks = False
+
+    @property
+    def sign(self) -> str:
+        """That something is under way."""
+        return _TURN[self.turn % len(_TURN)]
 
     def show(self, plan: Plan | None) -> None:
         """Another plan."""
@@ -32,13 +40,11 @@ class PlanSheet(Sheet):
         if self.plan is None:
             if not self.waiting:
                 return [[("no plan could be made", "dim")]]
-            sign = _TURN[self.turn % len(_TURN)]
-            return [
-                [(f"{sign} ", "accent"), (f"probing {self.service.cluster}, {self.to} and the way between …", "text")]
-            ]
+            probing = f"probing {self.service.cluster}, {self.to} and the way between …"
+            return [[(f"{self.sign} ", "accent"), (probing, "text")]]
         plan = self.plan
         lines = [*self._ways(plan, width), []]
-        lines += [*_preflight(plan, width), []]
+        lines += [*_preflight(plan, width, every=self.all_checks), []]
         if plan.downtime or plan.total:
             lines += [*_prediction(plan, width), []]
         lines += _rest(plan, width)
@@ -46,44 +52,45 @@ class PlanSheet(Sheet):
 
     def _ways(self, plan: Plan, width: int) -> list[Line]:
         lines: list[Line] = []
+        # Where it can go and room is scarce, how it could go too only pushes out of view what decides.
+        fixes = self.all_checks or not plan.feasible or self.app.size.height >= TALL
         for verdict in plan.verdicts:
-            lines += self._way(plan, verdict, width - LABEL)
+            lines += way(plan, verdict, width - LABEL, fixes=fixes)
         if not lines:
             lines = [[(words.approach(plan.approach), "name"), (f"  {words.strategy(plan.strategy)}", "text")]]
         elif plan.reason and plan.approach is not None:
             lines += [[], *[[(piece, "dim")] for piece in wrap(f"Why: {plan.reason}", width - LABEL)]]
-        if self.waiting:
-            lines[0] = spread(lines[0], [(f" {_TURN[self.turn % len(_TURN)]} planning", "accent")], width - LABEL)
         return _labelled("approach", lines)
 
-    def _way(self, plan: Plan, verdict: Verdict, width: int) -> list[Line]:
-        """One approach with one strategy, and why not where it is not feasible."""
-        taken = (verdict.approach, verdict.strategy) == (plan.approach, plan.strategy)
-        sign = ("●", "accent") if taken else ("○", "dim") if verdict.feasible else ("✕", "bad")
-        ink = "name" if taken else "text" if verdict.feasible else "dim"
-        line: Line = [(f"{sign[0]} ", sign[1]), column(words.approach(verdict.approach), 19, ink)]
-        line.append(column(words.strategy(verdict.strategy), 10, ink))
-        if not verdict.feasible:
-            if len(verdict.reason) <= width - 34:
-                line.append((verdict.reason, "text"))
-                more: list[Line] = []
-            else:
-                more = [[("  ", ""), (piece, "text")] for piece in wrap(verdict.reason, width - 2)]
-            fix = wrap(verdict.fix, width - 6) if verdict.fix else []
-            return [line, *more, *[[("  fix ", "accent"), (piece, "text")] for piece in fix]]
-        if verdict.downtime:
-            line += [column(words.duration(verdict.downtime.mid), 8, ink, right=True), (" down  ", "dim")]
-        if verdict.total:
-            line += [column(words.duration(verdict.total.mid), 8, ink, right=True), (" in all", "dim")]
-        return [line]
+
+def way(plan: Plan, verdict: Verdict, width: int, *, fixes: bool = True) -> list[Line]:
+    """One approach with one strategy, and why not where it is not feasible; ``fixes`` adds what would mend that."""
+    taken = (verdict.approach, verdict.strategy) == (plan.approach, plan.strategy)
+    sign = ("●", "accent") if taken else ("○", "dim") if verdict.feasible else ("✕", "bad")
+    ink = "name" if taken else "text" if verdict.feasible else "dim"
+    line: Line = [(f"{sign[0]} ", sign[1]), column(words.approach(verdict.approach), 19, ink)]
+    line.append(column(words.strategy(verdict.strategy), 10, ink))
+    if not verdict.feasible:
+        if len(verdict.reason) <= width - 34:
+            line.append((verdict.reason, "text"))
+            more: list[Line] = []
+        else:
+            more = [[("  ", ""), (piece, "text")] for piece in wrap(verdict.reason, width - 2)]
+        fix = wrap(verdict.fix, width - 6) if verdict.fix and fixes else []
+        return [line, *more, *[[("  fix " if i == 0 else "      ", "accent"), (p, "text")] for i, p in enumerate(fix)]]
+    if verdict.downtime:
+        line += [column(words.duration(verdict.downtime.mid), 8, ink, right=True), (" down  ", "dim")]
+    if verdict.total:
+        line += [column(words.duration(verdict.total.mid), 8, ink, right=True), (" in all", "dim")]
+    return [line]
 
 
 def _labelled(label: str, lines: list[Line]) -> list[Line]:
     return [[column(label if index == 0 else "", LABEL, "dim"), *line] for index, line in enumerate(lines)]
 
 
-def _preflight(plan: Plan, width: int) -> list[Line]:
-    """Counts, then everything that is not plainly good; what blocks comes first."""
+def _preflight(plan: Plan, width: int, *, every: bool) -> list[Line]:
+    """Counts, then everything that is not plainly good; what blocks comes first; ``every`` adds what is good."""
     passed = sum(1 for finding in plan.findings if finding.ok)
     blocking = [finding for finding in plan.findings if not finding.ok and finding.blocking]
     warnings = [finding for finding in plan.findings if not finding.ok and not finding.blocking]
@@ -93,18 +100,23 @@ def _preflight(plan: Plan, width: int) -> list[Line]:
     if blocking:
         head.append((f"   ✕ {len(blocking)} blocking", "bad"))
     lines = [head]
-    for finding in (*blocking, *warnings):
-        lines += _finding(finding, width - LABEL)
+    for each in (*blocking, *warnings):
+        lines += finding(each, width - LABEL)
+    for each in (finding for finding in plan.findings if finding.ok and every):
+        where = f"{each.where}: " if each.where else ""
+        pieces = wrap(where + each.what, width - LABEL - 2)
+        lines += [[("✓ " if index == 0 else "  ", "ok"), (piece, "dim")] for index, piece in enumerate(pieces)]
     return _labelled("preflight", lines)
 
 
-def _finding(finding: Finding, width: int) -> list[Line]:
-    sign, ink = ("✕", "bad") if finding.blocking else ("⚠", "warn")
-    where = f"{finding.where}: " if finding.where else ""
-    what = wrap(where + finding.what, width - 2)
+def finding(one: Finding, width: int, *, named: bool = True) -> list[Line]:
+    """What is wrong, why it matters, and what mends it; ``named`` tells where, too."""
+    sign, ink = ("✕", "bad") if one.blocking else ("⚠", "warn")
+    where = f"{one.where}: " if one.where and named else ""
+    what = wrap(where + one.what, width - 2)
     lines: list[Line] = [[(f"{sign if i == 0 else ' '} ", ink), (piece, "name")] for i, piece in enumerate(what)]
-    lines += [[("  ", ""), (piece, "dim")] for piece in wrap(finding.why, width - 2) if piece]
-    for index, piece in enumerate(wrap(finding.fix, width - 6) if finding.fix else []):
+    lines += [[("  ", ""), (piece, "dim")] for piece in wrap(one.why, width - 2) if piece]
+    for index, piece in enumerate(wrap(one.fix, width - 6) if one.fix else []):
         lines.append([("  fix " if index == 0 else "      ", "accent"), (piece, "text")])
     return lines
 
@@ -149,3 +161,43 @@ class Trouble(Sheet):
         ]
         fix = wrap(self.fix, width - 6) if self.fix else []
         return lines + [[("  fix " if i == 0 else "      ", "accent"), (piece, "text")] for i, piece in enumerate(fix)]
+
+
+class WaysSheet(Sheet):
+    """How a service could move to each other cluster: every approach's verdict."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.plans: dict[str, Plan | str | None] = {}  # a plan, or why there is none; None while it is made
+
+    def wait(self, targets: list[str]) -> None:
+        """They are being planned."""
+        self.plans = dict.fromkeys(targets)
+        self.repaint()
+
+    def take(self, target: str, plan: Plan | None, error: str) -> None:
+        """One is there."""
+        self.plans[target] = plan if plan is not None else error
+        self.repaint()
+
+    def paint(self, width: int, height: int) -> list[Line]:  # noqa: ARG002
+        """A cluster, its verdicts, what blocks."""
+        if not self.plans:
+            return [[(" there is no other cluster to move to", "dim")]]
+        lines: list[Line] = []
+        for target, plan in self.plans.items():
+            lines += [[]] if lines else []
+            lines.append([(f" {target} ", "name"), *_verdict_of(plan)])
+            if isinstance(plan, Plan):
+                lines += [[("  ", ""), *line] for verdict in plan.verdicts for line in way(plan, verdict, width - 3)]
+                blocking = [finding for finding in plan.findings if finding.blocking and not finding.ok]
+                lines += [[("  ", ""), *line] for each in blocking for line in finding(each, width - 3)]
+        return lines
+
+
+def _verdict_of(plan: Plan | str | None) -> Line:
+    if plan is None:
+        return [("planning …", "dim")]
+    if isinstance(plan, str):
+        return [(f"✕ {plan}", "bad")]
+    return [("✓ can move there", "ok")] if plan.feasible else [("✕ cannot move there", "bad")]

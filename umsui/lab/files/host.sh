@@ -1,5 +1,6 @@
 # Pid 1 of a lab host until it hands over to init: makes the host's file systems, enters them, starts sshd.
-# Environment: NAME (of the host), STATE (its folder), LOWER (overlay layers), IMAGES (the read-only image store).
+# Environment: NAME (of the host), STATE (its folder), LOWER (overlay layers), IMAGES (the read-only image store),
+# ORCHESTRATOR (podman, docker or kubernetes).
 # All mounts are in the host's own mount namespace: they go when its last process goes.
 set -eu
 
@@ -14,10 +15,18 @@ echo "$pid $1" >"$STATE/pid"
 root=$STATE/root
 mount -t overlay overlay -o "lowerdir=$LOWER,upperdir=$STATE/upper,workdir=$STATE/work" "$root"
 cd "$root"
-mkdir -p var/lib/containers usr/lib/umsui/images
+mkdir -p var/lib/containers var/lib/docker usr/lib/umsui/images
+mount --bind "$STATE/docker" var/lib/docker
 mount --bind "$STATE/containers" var/lib/containers
 mount --bind "$IMAGES" usr/lib/umsui/images
 mount -o remount,bind,ro usr/lib/umsui/images
+if [ "$ORCHESTRATOR" = kubernetes ]; then
+    # Not on the overlay: containerd makes overlays of its own, and the logs are read by two.
+    for folder in var/lib/containerd var/lib/kubelet var/lib/etcd var/lib/registry var/lib/volumes var/log; do
+        mkdir -p "$STATE/kubernetes/$folder" "$folder"
+        mount --bind "$STATE/kubernetes/$folder" "$folder"
+    done
+fi
 mount -t proc proc proc
 mount -t sysfs sys sys
 mount -t tmpfs -o mode=755 run run
@@ -58,6 +67,8 @@ if [ -z "$v1" ]; then
         echo "+$controller" >"$unified/cgroup.subtree_control" || :
     done
 fi
+# A Kubernetes node of its time has no cgroup2 beside the others.
+[ "$ORCHESTRATOR" != kubernetes ] || [ -z "$v1" ] || { umount "$unified" && rmdir "$unified"; }
 
 ip link set lo up
 hostname "$NAME"
@@ -67,5 +78,15 @@ pivot_root . .outer
 cd /
 umount -l .outer
 rmdir .outer
-env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root /usr/sbin/sshd -E /var/log/sshd.log
+plain="env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root"
+$plain /usr/sbin/sshd -E /var/log/sshd.log
+if [ "$ORCHESTRATOR" = docker ]; then
+    # Docker would wait a second for a containerd that it starts itself.
+    $plain containerd >/var/log/containerd.log 2>&1 &
+    until [ -S /run/containerd/containerd.sock ]; do sleep 0.01; done
+    $plain dockerd >/var/log/dockerd.log 2>&1 &
+fi
+if [ "$ORCHESTRATOR" = kubernetes ]; then
+    $plain /usr/lib/umsui/kubernetes/node boot >/var/log/boot.log 2>&1 &
+fi
 exec env -i /sbin/init-lab

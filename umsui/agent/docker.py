@@ -1,0 +1,246 @@
+"""Docker, as the two ends of a migration use it.
+
+``docker checkpoint`` would stop the container and copy its memory twice, so the source's runtime is asked directly, as
+podman's is. At the destination ``docker start --checkpoint`` restores: only then is the container docker's own. It has
+containerd's shim start the runtime, in an environment that is not ours: the stand-in for ``criu`` is therefore found
+on the node's own path while there is a migration, through a link to ``/run`` that is taken away again. It passes on to
+the real CRIU whatever is not meant for it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import re
+import shlex
+import shutil
+import socket
+import struct
+import subprocess
+from pathlib import Path
+from typing import Any, Callable, Dict, Iterable, List, Set, Tuple
+
+from umsui.agent import relay
+from umsui.agent.engine import Engine, Port
+from umsui.agent.host import CONTROL, PATH, Folder, Trouble, environment, locked, run
+
+CHECKPOINT = "umsui"
+SIOCDARP = 0x8953  # Linux; see arp(7)
+PUBLISHED = re.compile(r":(\d+)(?:-(\d+))?->[^/,]+/(tcp|udp|sctp)")
+
+# Started by the runtime, whose last word is the container's id. A shell: other users of criu wait for it, too.
+STAND_IN = """#!/bin/sh
+id=$(tr '\\0' '\\n' <"/proc/$PPID/cmdline" | tail -n 1)
+[ ! -x {waiting}/"$id" ] || exec {waiting}/"$id" "$@"
+exec {criu} "$@"
+"""
+
+
+class Docker(Engine):
+    """Docker as root, with its own image store (overlay2) and runc."""
+
+    name = "docker"
+
+    def runtime(self, found: Dict[str, Any]) -> str:
+        """The OCI runtime of an inspected container."""
+        return str(found["HostConfig"].get("Runtime") or "runc")
+
+    def info(self) -> Dict[str, str]:
+        """Its version, store, storage driver, and whether it has its experimental features."""
+        try:
+            found = json.loads(self.ask("info", "--format", "{{json .}}"))
+        except (Trouble, ValueError):
+            return {}
+        if not found.get("ServerVersion"):
+            return {}
+        return {
+            "version": str(found["ServerVersion"]),
+            "store": str(found["DockerRootDir"]),
+            "driver": str(found["Driver"]),
+            "experimental": "yes" if found.get("ExperimentalBuild") else "no",
+        }
+
+    def published(self) -> Set[Port]:
+        """The ports of the node that running containers publish; some have no process that listens."""
+        listed = " ".join(self.list("ps", "--format", "{{.Ports}}"))
+        return {
+            (protocol, port)
+            for first, last, protocol in PUBLISHED.findall(listed)
+            for port in range(int(first), int(last or first) + 1)
+        }
+
+    def log(self, found: Dict[str, Any]) -> Tuple[str, str]:
+        """The format and the file of an inspected container's log; ("", "") where it is in no file."""
+        kind = str((found["HostConfig"].get("LogConfig") or {}).get("Type") or "")
+        if kind != "json-file":
+            return "", ""
+        # Before its first start docker does not tell the path; it goes on with the file that it finds there.
+        return kind, str(found.get("LogPath") or self._folder(found["Id"]) / f"{found['Id']}-json.log")
+
+    def runtime_words(self, runtime: str) -> List[str]:
+        """Where the runtime keeps docker's containers."""
+        return ["--root", f"/run/docker/runtime-{runtime}/moby"]
+
+    def states(self, container: str) -> Iterable[Path]:
+        """Where the runtime may have noted a container's state."""
+        return Path("/run/docker").glob(f"runtime-*/moby/{container}/state.json")
+
+    # -- restore ----------------------------------------------------------------------------------------------------
+
+    def prepare(self, folder: Folder, container: str) -> str:
+        """Mount the root file system: docker itself does that only when the container starts."""
+        data = self.inspect(container)["GraphDriver"]["Data"]
+        if not data or "UpperDir" not in data:
+            raise Trouble("no-overlay", "docker does not tell where the container's files are", "use overlay2")
+        folder.note(merged=data["MergedDir"], images=str(self._checkpoints(container)))
+        root = mount_point(folder)
+        if not os.path.ismount(root):
+            layer = Path(data["UpperDir"]).parent
+            lower = (layer / "lower").read_text()  # short names, below docker's folder of layers: many fit into a mount
+            options = f"lowerdir={lower},upperdir={layer.name}/diff,workdir={layer.name}/work"
+            run(
+                ["mount", "-t", "overlay", "overlay", "-o", options, str(root)], code="not-mounted", folder=layer.parent
+            )
+        return str(root)
+
+    def _folder(self, container: str) -> Path:
+        """Docker's own folder of a container (its whole id)."""
+        return Path(self.ask("info", "--format", "{{.DockerRootDir}}").strip()) / "containers" / container
+
+    def _checkpoints(self, container: str) -> Path:
+        return self._folder(container) / "checkpoints" / CHECKPOINT
+
+    def restore(self, folder: Folder, container: str, descriptors: str) -> List[str]:
+        """Give docker a checkpoint in which there is nothing to copy; the command that restores the container."""
+        checkpoint = Path(folder.state()["images"])
+        checkpoint.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (checkpoint / "descriptors.json").write_text(descriptors)  # the runtime reads it before it calls CRIU
+        unmount(mount_point(folder))  # docker mounts the same layers now, which must not be mounted twice
+        put_stand_in(folder, container)
+        return [self.name, "start", "--checkpoint", CHECKPOINT, container]
+
+    def armed(self, folder: Folder) -> None:
+        """The root file system is mounted by docker now: files go on to the same place."""
+        run(["mount", "--bind", folder.state()["merged"], str(mount_point(folder))], code="not-mounted")
+
+    def gated(self) -> None:
+        """A client that came too early asked for an address that nobody had: it would be asked for once a second.
+
+        Docker gives the container its network only now, in the middle of the restore.
+        """
+        forget_unanswered()
+
+    def restored(self, folder: Folder, container: str) -> None:
+        """It runs; what is left to do is tidied away at the end."""
+
+    def tidy(self, folder: Folder) -> None:
+        """Unmount; take away the stand-in and the checkpoint's folder."""
+        root = mount_point(folder)
+        unmount(root)
+        root.rmdir()
+        checkpoint = folder.state().get("images")
+        if checkpoint:
+            shutil.rmtree(checkpoint, ignore_errors=True)
+            extracted = folder.state().get("given", "")
+            if os.path.basename(extracted).startswith("ctrd-checkpoint"):  # containerd leaves its copy behind
+                shutil.rmtree(extracted, ignore_errors=True)
+            take_stand_in(folder)
+
+    # -- removal ----------------------------------------------------------------------------------------------------
+
+    def remove(self, container: str, pid: int, kill: Callable[[], None], within: float) -> None:
+        """Without a restart policy docker leaves it dead; it is removed then.
+
+        ``docker rm`` alone will not do: its runtime thaws a container as soon as the first process has its signal.
+        """
+        if pid:
+            self.ask("update", "--restart", "no", container, timeout=within)
+            kill()
+        self.discard(container, within)
+
+    def discard(self, container: str, within: float) -> None:
+        """Remove a container, whatever it does; one with ``--rm`` may be going by itself."""
+        argv = [self.name, "rm", "--force", container]
+        done = subprocess.run(argv, capture_output=True, env=environment(), timeout=within, check=False)
+        words = done.stderr.decode(errors="replace").strip()
+        if done.returncode and "No such container" not in words and "already in progress" not in words:
+            raise Trouble("not-removed", f"docker rm: {words[-400:]}")
+
+
+# -- mounts and the stand-in ----------------------------------------------------------------------------------------
+
+
+def mount_point(folder: Folder) -> Path:
+    """Where the container's root file system is mounted while it is not docker's turn; not below what is deleted."""
+    root = CONTROL / f"{folder.migration}.root"
+    root.mkdir(mode=0o700, exist_ok=True)
+    return root
+
+
+def unmount(root: Path) -> None:
+    """Unmount it, as often as it is mounted."""
+    while os.path.ismount(root):
+        run(["umount", str(root)], code="not-unmounted")
+
+
+def forget_unanswered(table: str = "/proc/net/arp") -> None:
+    """Drop the neighbours (IPv4) that have not answered yet: the next packet to one asks anew, at once."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        for row in Path(table).read_text().splitlines()[1:]:
+            address, _, flags, _, _, device = row.split()
+            if int(flags, 16) == 0:
+                there = struct.pack("=H2x4s8x", socket.AF_INET, socket.inet_aton(address))
+                entry = there + bytes(16 + 4 + 16) + device.encode().ljust(16, b"\0")  # struct arpreq
+                with contextlib.suppress(OSError):  # it has answered, or is gone
+                    fcntl.ioctl(any_socket, SIOCDARP, entry)
+
+
+def waiting() -> Path:
+    """Holds a link a container that waits for its restore, named by its id."""
+    return CONTROL / "waiting"
+
+
+def stand_in() -> Path:
+    """The link on the node's path: in the first of its folders that comes before the real criu's. Raises Trouble."""
+    real = os.path.dirname(relay.real_criu())
+    before = PATH.split(":")[: PATH.split(":").index(real)]
+    folder = next((Path(each) for each in before if os.path.isdir(each)), None)
+    if folder is None:
+        raise Trouble(
+            "no-stand-in",
+            f"criu is in {real}, the first folder that docker looks into: umsui's stand-in cannot come before it",
+            f"move it: mv {real}/criu /usr/sbin/",
+        )
+    return folder / "criu"
+
+
+def put_stand_in(folder: Folder, container: str) -> None:
+    """Let the runtime meet the migration's relay when it restores this container."""
+    link = stand_in()
+    script = CONTROL / "criu"
+    with locked(CONTROL):
+        waiting().mkdir(mode=0o700, exist_ok=True)
+        mine = waiting() / container
+        mine.unlink(missing_ok=True)
+        mine.symlink_to(folder.control / "bin" / "criu")
+        words = {"waiting": shlex.quote(str(waiting())), "criu": shlex.quote(relay.real_criu())}
+        script.write_text(STAND_IN.format(**words))
+        script.chmod(0o700)
+        if not link.is_symlink():
+            link.symlink_to(script)
+    folder.note(waits=container)
+
+
+def take_stand_in(folder: Folder) -> None:
+    """This container's restore is over; the last one takes the stand-in off the node's path."""
+    link = stand_in()
+    with locked(CONTROL):
+        if folder.state().get("waits"):
+            (waiting() / folder.state()["waits"]).unlink(missing_ok=True)
+        if waiting().is_dir() and not any(waiting().iterdir()):
+            if link.is_symlink():
+                link.unlink()
+            (CONTROL / "criu").unlink(missing_ok=True)
+            waiting().rmdir()

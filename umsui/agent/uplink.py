@@ -1,0 +1,110 @@
+"""The source's end of the wire: a key for one migration, one SSH connection, and the streams that share it."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import tarfile
+import time
+from typing import Any, Callable, Dict, List
+
+from umsui.agent import engines
+from umsui.agent.host import Folder, Trouble, environment, run
+from umsui.agent.image import thin
+
+Emit = Callable[..., None]
+
+
+class Uplink:
+    """What leads from the source to the destination. ``emit(kind, **data)`` tells the coordinator of progress."""
+
+    def __init__(self, folder: Folder, emit: Emit) -> None:
+        self.folder = folder
+        self.emit = emit
+        self.rate = 0.0  # bytes per second that each stream may take; 0: no limit
+
+    def key(self) -> Dict[str, str]:
+        """A key for this one migration; answers its public half."""
+        key = self.folder.control / "key"
+        if not key.exists():
+            run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", f"umsui:{self.folder.migration}", "-f", str(key)])
+        return {"public": key.with_suffix(".pub").read_text().strip()}
+
+    def connect(self, user: str, address: str, port: int, host_key: str, rate: float = 0.0) -> Dict[str, float]:
+        """Open the wire: one SSH connection that all streams share. Answers the time it took.
+
+        ``rate`` limits each stream, in bytes per second (0: no limit).
+        """
+        self.rate = rate
+        began = time.monotonic()
+        control = self.folder.control
+        (control / "known_hosts").write_text(f"umsui {host_key}\n")
+        lines = [
+            "Host umsui",
+            f"  HostName {address}",
+            f"  Port {port}",
+            f"  User {user}",
+            f"  IdentityFile {control}/key",
+            "  IdentitiesOnly yes",
+            f"  UserKnownHostsFile {control}/known_hosts",
+            "  HostKeyAlias umsui",
+            "  StrictHostKeyChecking yes",
+            "  BatchMode yes",
+            "  Ciphers aes128-gcm@openssh.com,aes256-gcm@openssh.com",
+            "  Compression no",
+            "  ConnectTimeout 10",
+            "  ServerAliveInterval 5",
+            "  ServerAliveCountMax 3",
+            "  ControlMaster auto",
+            f"  ControlPath {control}/wire",
+            "  ControlPersist yes",
+            "  LogLevel ERROR",
+        ]
+        (control / "ssh.conf").write_text("\n".join(lines) + "\n")
+        run([*self.ssh(), "-N", "-f", "umsui"], timeout=20, code="no-route")
+        return {"seconds": time.monotonic() - began}
+
+    def ssh(self) -> List[str]:
+        """The words that every command on the wire begins with."""
+        return ["ssh", "-F", f"{self.folder.control}/ssh.conf"]
+
+    def stream(self, words: str, **more: Any) -> "subprocess.Popen[bytes]":
+        """A program at the destination's end of the wire."""
+        return subprocess.Popen([*self.ssh(), "umsui", words], env=environment(), **more)
+
+    def send_image(self, image: str, there: List[str]) -> Dict[str, int]:
+        """The container image, without the layers that are ``there`` already; answers the bytes sent."""
+        save = subprocess.Popen(engines.of(self.folder).save(image), stdout=subprocess.PIPE, env=environment())
+        assert save.stdout is not None
+        load = self.stream("image", stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        assert load.stdin is not None
+        sent, told, began = 0, 0.0, time.monotonic()
+
+        def moved(count: int) -> None:
+            nonlocal sent, told
+            sent += count
+            if self.rate:
+                time.sleep(max(0.0, began + sent / self.rate - time.monotonic()))
+            if time.monotonic() - told > 0.1:
+                told = time.monotonic()
+                self.emit("progress", what="image", done=sent, total=None, rate=None)
+
+        try:
+            thin(save.stdout, load.stdin, set(there), moved)
+        except (BrokenPipeError, tarfile.TarError):
+            save.kill()  # the destination refused, or there is no image; the words come with the status below
+        words = load.communicate()[1].decode(errors="replace")
+        if save.wait() or load.returncode:
+            raise Trouble("image-not-copied", f"the image {image} could not be sent: {words.strip()[-400:]}")
+        return {"bytes": sent}
+
+    def shell(self) -> str:
+        """The words that rsync starts its streams with."""
+        return shlex.join(self.ssh())
+
+    def hang_up(self) -> None:
+        """End the connection, if there is one."""
+        if (self.folder.control / "ssh.conf").exists():
+            subprocess.run(
+                [*self.ssh(), "-O", "exit", "umsui"], capture_output=True, env=environment(), timeout=10, check=False
+            )

@@ -1,0 +1,251 @@
+"""Container-level migration: a service nested in an outer container moves to a peer that the destination created.
+
+Neither the platform nor the service's image takes part: the orchestrators are asked for what any user may ask them for
+(create, start, exec, remove). Runtime, CRIU and agent are in the outer container (``umsui.images.outer``), where the
+two ends of a migration work just as they do on a node; the wire leads from the source's container to the SSH server of
+the destination's node, and from there by ``exec`` into the destination's container.
+"""
+
+from __future__ import annotations
+
+import io
+import tarfile
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
+
+from umsui.agent import nested
+from umsui.core.session import AgentError, Session
+from umsui.core.within import Within, exec_words
+from umsui.errors import BadInput, CommandFailed, Refused, Unknown
+from umsui.interface.orchestrator_level import LONG, OrchestratorLevel
+from umsui.interface.protocol import Order
+from umsui.model import Mount, Specification
+
+MEMORY = 256 << 20  # bytes that agents, ssh, rsync and CRIU may take at an end, beside the service
+PROCESSES = 256  # and processes and threads
+CORES = 2.0  # and processors
+
+
+def is_nested(spec: Specification) -> bool:
+    """Whether this container is an outer one."""
+    return nested.VARIABLE in spec.environment
+
+
+class ContainerLevel(OrchestratorLevel):
+    """One migration of a nested container (a ``umsui.interface.protocol.Move``).
+
+    The ends of a migration, ``source`` and ``destination``, are the agents in the two outer containers; ``_node`` asks
+    those on the nodes for what only a node can do: names and volumes, the key's line, images.
+    """
+
+    def __init__(self, order: Order) -> None:
+        super().__init__(order)
+        self._nodes: dict[str, Session] = {}
+        self._nodes_lock = threading.Lock()
+
+    def _start(self, role: str) -> Session:
+        end = self._end(role)
+        where = f"{end.place.cluster}/{end.place.node}, in {self.order.specification.name}"
+        within = Within(end.transport, end.orchestrator.name, self.order.specification.name)
+        return Session(within, where, "root", self._on_event)
+
+    @property
+    def _across(self) -> bool:
+        """Never: the runtime in an outer container is the same, whatever its orchestrator is."""
+        return False
+
+    def _engine(self, role: str) -> str:  # noqa: ARG002
+        return "nested"
+
+    def _node(self, method: str, timeout: float = 30.0, **params: Any) -> dict[str, Any]:
+        """Ask the agent on the node of the end that the method names."""
+        role = method.partition(".")[0]
+        with self._nodes_lock:
+            session = self._nodes.get(role)
+            if session is None or not session.alive:
+                session = super()._start(role)
+                session.call(f"{role}.open", migration=self.order.id, engine=self._end(role).orchestrator.name)
+                self._nodes[role] = session
+        return session.call(method, timeout, migration=self.order.id, **params)
+
+    # -- room -------------------------------------------------------------------------------------------------------
+
+    def _room(self, role: str, *, more: bool) -> None:
+        """Lift the outer container's limits while agents and checkpoint are in it, or bring back those of the service.
+
+        Both are there for the service alone; at the destination its memory is there twice until it is restored.
+        """
+        spec = self.order.specification
+        if spec.memory_limit:
+            memory = 2 * spec.memory_limit + MEMORY if more else spec.memory_limit
+            swap = str(2 * memory)  # what both engines make of no choice
+            if more:  # the limit of both together first: the kernel takes no smaller one
+                self._update(role, "--memory", str(spec.memory_limit), "--memory-swap", swap)
+            self._update(role, "--memory", str(memory), "--memory-swap", swap)
+        words = ["--pids-limit", str(spec.pids_limit + PROCESSES * more)] if spec.pids_limit else []
+        if spec.cpu_limit:
+            words += ["--cpus", f"{max(spec.cpu_limit, CORES) if more else spec.cpu_limit:g}"]
+        if words:
+            self._update(role, *words)
+
+    def _update(self, role: str, *words: str) -> None:
+        end, name = self._end(role), self.order.specification.name
+        argv = [end.orchestrator.name, "update", *words, name]
+        done = end.transport.run(argv, timeout=30)
+        if done.status:
+            said = done.stderr.decode(errors="replace").strip()[-400:]
+            raise CommandFailed(f"{argv[0]} could not change the limits of {name}: {said}", code="limits")
+
+    # -- pre-migration ----------------------------------------------------------------------------------------------
+
+    def connect(self) -> None:
+        """Agents in the source's container and on the destination's node; the wire from one to the other."""
+        self._room("source", more=True)
+        with ThreadPoolExecutor(2) as pool:
+            key = pool.submit(self._ask, "source.key")
+            pool.submit(self._node, "destination.noted").result()
+            public = key.result()["public"]
+        there = self.order.destination
+        if not there.orchestrator.has_image(there.transport, self._image):
+            self._send_image()
+        through = exec_words(there.orchestrator.name, self.order.specification.name, "SSH_ORIGINAL_COMMAND")
+        user = self._node("destination.admit", public=public, through=through)["user"]
+        self._uplink(self._ask, user)
+
+    @property
+    def _image(self) -> str:
+        return self.order.specification.image_id or self.order.specification.image
+
+    def _uplink(self, ask: Any, user: str) -> None:
+        there = self.order.destination.transport
+        rate = self.order.plan.request.bandwidth or 0.0
+        ask("source.connect", user=user, address=there.address, port=there.port, host_key=there.host_key, rate=rate)
+
+    def _send_image(self) -> None:
+        """From node to node, with a key of its own that is gone when the image is there."""
+        user = self._node("destination.admit", public=self._node("source.key")["public"])["user"]
+        self._uplink(self._node, user)
+        layers = self._node("destination.layers")["layers"]
+        sent = self._node("source.send_image", LONG, image=self.order.specification.image, there=layers)["bytes"]
+        self._count(image=sent)
+        self._node("source.close")
+        self._node("source.open", engine=self._end("source").orchestrator.name)
+
+    def reserve(self) -> None:
+        """An identical outer container at the destination, started, but passive; differences are refused."""
+        spec, there, here = self.order.specification, self.order.destination, self.order.source
+        self._step_aside()
+        self._remove_reserved()  # of a first attempt that was cut off
+        volumes = [mount.source for mount in spec.mounts if mount.kind == "volume"]
+        self._node("destination.claim", container=spec.name, volumes=volumes)
+        alike = here.orchestrator.name == there.orchestrator.name
+        particulars = here.orchestrator.particulars(here.transport, spec.name) if alike else ()
+        there.orchestrator.create(there.transport, spec, particulars)
+        self._room("destination", more=True)  # as the source has it by now
+        if alike:
+            self._compare(here.orchestrator.raw(here.transport, spec.name))
+        self._make_passive()
+        there.orchestrator.start(there.transport, spec.name)
+        trees = {mount.destination: mount.source for mount in self._data}
+        self._roots = self._ask("destination.prepare", container=nested.NAME, volumes=trees)["roots"]
+        self._log_format = ""  # the orchestrator's log is its own; the service goes on writing into it
+        self.intact()
+
+    def _compare(self, here: Any) -> None:
+        there, name = self.order.destination, self.order.specification.name
+        differences = there.orchestrator.differences(here, there.orchestrator.raw(there.transport, name))
+        if differences:
+            listed = "; ".join(str(difference) for difference in differences[:5])
+            raise Refused(
+                f"the destination's outer container would differ: {listed}",
+                "deploy the service without these settings, or report them as a fault of umsui",
+                code="not-identical",
+            )
+
+    def _make_passive(self) -> None:
+        """Put the mark that its first process looks for into the container, which has not been started yet."""
+        packed = io.BytesIO()
+        with tarfile.open(fileobj=packed, mode="w") as archive:
+            archive.addfile(tarfile.TarInfo(nested.PASSIVE.name))
+        there, name = self.order.destination, self.order.specification.name
+        argv = [there.orchestrator.name, "cp", "-", f"{name}:{nested.HOME}"]
+        done = there.transport.run(argv, stdin=packed.getvalue(), timeout=30)
+        if done.status:
+            said = done.stderr.decode(errors="replace").strip()[-400:]
+            raise CommandFailed(f"{argv[0]} could not write into the container: {said}", code="not-passive")
+
+    @property
+    def _data(self) -> list[Mount]:
+        """The service's volumes, as they are in an outer container."""
+        below = f"{nested.MOUNTS}/"
+        return [
+            replace(mount, source=mount.destination, destination=mount.destination.removeprefix(str(nested.MOUNTS)),
+                    path=mount.destination)
+            for mount in self.order.specification.mounts
+            if mount.destination.startswith(below)
+        ]  # fmt: skip
+
+    def _look(self) -> dict[str, Any]:
+        return self._session("source").call("nested")
+
+    def _changes(self) -> dict[str, Any]:
+        return {"source": str(nested.ROOT), "baseline": str(nested.BASELINE)}
+
+    def intact(self) -> None:
+        """Whether both outer containers are still as they were when they were reserved: their nodes know."""
+        for role in ("source", "destination"):
+            self._node(f"{role}.intact", container=self.order.specification.name)
+
+    # -- post-migration ---------------------------------------------------------------------------------------------
+
+    def finish(self) -> None:
+        """The source's outer container goes, and everything of this migration at both ends."""
+        self._ask("destination.confirm", 70.0, within=60.0)
+        if self._state("source"):
+            self._count_files()
+            if self._known("source"):
+                self._ask("source.remove", 70.0, within=60.0)
+            here, spec = self.order.source, self.order.specification
+            volumes = [mount.source for mount in spec.mounts if mount.kind == "volume"]
+            here.orchestrator.remove(here.transport, spec.name, volumes=volumes)
+        self._ask("destination.close")
+        self._room("destination", more=False)
+        for role in ("destination", "source"):
+            self._node(f"{role}.close")
+
+    def _state(self, role: str) -> str:
+        """What the orchestrator says of the outer container of that end; "" when there is none."""
+        end = self._end(role)
+        try:
+            return str(end.orchestrator.raw(end.transport, self.order.specification.name)["State"]["Status"])
+        except BadInput:
+            return ""
+
+    # -- undo -------------------------------------------------------------------------------------------------------
+
+    def rollback(self) -> None:
+        """The destination goes first, but the source does not wait for one that does not answer or cannot tidy up."""
+        with self._paging:
+            self._off = True
+        try:
+            self._undo_both()
+        except AgentError as error:
+            raise Unknown(f"the migration could not be undone: {error.message}", error.fix, code=error.code) from error
+        self._ask("source.close")
+        self._room("source", more=False)
+        for role in ("destination", "source"):
+            self._node(f"{role}.close")
+
+    def _remove_reserved(self) -> None:
+        claimed = self._node("destination.noted")["state"].get("claimed")
+        if claimed and self._state("destination") == "running":
+            self._ask("destination.rollback", 70.0, within=60.0)
+        self._node("destination.rollback", 70.0, within=60.0)
+
+    def close(self) -> None:
+        """Drop the agents' connections; changes nothing at the nodes."""
+        super().close()
+        for session in self._nodes.values():
+            session.close()
