@@ -56,8 +56,8 @@ def last_outcome(patience: float = 60.0) -> str:
 def start_by_key(terminal: Terminal) -> None:
     """Pick memhog up, carry it to the next column, drop it, start."""
     terminal.wait(lambda text: re.search(r"memhog +\S up", text) is not None)  # its card, not the last migration's line
-    if "▌memhog" not in terminal.text:  # another card was there first, and has the cursor
-        terminal.keys("k")
+    if "▌memhog" not in terminal.text:  # another card, perhaps of another column, was there first and has the cursor
+        terminal.keys("/memhog\r")
         terminal.wait("▌memhog")
     terminal.keys("m")
     terminal.wait("drop")

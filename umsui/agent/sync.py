@@ -25,6 +25,7 @@ RACY = 20_000_000  # ns; a change this close before a scan may carry the time th
 
 COMMON = ("rsync", "-aHAXS", "--numeric-ids", "--force", "--stats")
 LISTED = ("-I", "--from0", "--files-from=-", "--delete-missing-args")
+PRUNING = ("--delete", "--existing", "--ignore-existing")  # copies nothing
 
 
 def entries(root: str, below: str = "") -> Iterator[Tuple[str, os.stat_result]]:
@@ -142,11 +143,11 @@ def command(root: Root, shell: str, more: Iterable[str], rate: float) -> List[st
     return [*COMMON, *limit, *more, "-e", shell, f"{root.source}/", f"umsui:{root.target}/"]
 
 
-def start(root: Root, shell: str, log: Path, rate: float) -> "subprocess.Popen[bytes]":
-    """An rsync that is connected and waits for the list of what to send on its standard input."""
+def start(root: Root, shell: str, log: Path, rate: float, what: Iterable[str] = LISTED) -> "subprocess.Popen[bytes]":
+    """An rsync that is connected and, if it is ``LISTED``, waits for the list of what to send on its standard input."""
     with log.open("wb") as out:
         return subprocess.Popen(
-            command(root, shell, LISTED, rate),
+            command(root, shell, what, rate),
             stdin=subprocess.PIPE,
             stdout=out,
             stderr=subprocess.STDOUT,
@@ -174,18 +175,10 @@ def live_pass(folder: Folder, root: Root, shell: str, rate: float) -> int:
     log = folder.control / f"rsync-{root.name.replace('/', '_')}.log"
     first = not root.scanned
     paths = root.observe()
-    if first and not root.upper:  # a whole volume: rsync walks it itself, and removes what must not be there
-        process = subprocess.Popen(
-            command(root, shell, ("--delete",), rate),
-            stdin=subprocess.PIPE,
-            stdout=log.open("wb"),
-            stderr=subprocess.STDOUT,
-            env=environment(),
-        )
-        copied = finish(process, (), log, None)
-    elif paths:
-        copied = finish(start(root, shell, log, rate), paths, log, None)
-    else:
-        copied = 0
+    if first and not root.upper:
+        # What is there already and must not be. Not more: a walk of rsync's own would also copy what appeared after
+        # the scan, and when that is gone again before the next one, nobody would know that it has to go there, too.
+        finish(start(root, shell, log, rate, PRUNING), (), log, None)
+    copied = finish(start(root, shell, log, rate), paths, log, None) if paths else 0
     root.bytes += copied
     return copied

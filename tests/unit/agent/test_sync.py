@@ -286,9 +286,35 @@ def test_a_volume_arrives_byte_for_byte(send: Any, short: Path, tmp_path: Path) 
     send(root)
     assert content(str(there)) == content(tree.root)
     asked = (short / "words").read_text().splitlines()
-    assert len(asked) == 3
+    assert len(asked) == 4  # what was left over there was removed first
     for words in asked:  # the destination's end of the wire lets it
         assert wire.may_receive(shlex.split(words), [str(there)])
+
+
+def test_what_appears_during_a_pass_and_goes_after_it_is_not_there(
+    send: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that no scan has seen must not arrive either: nothing would tell that it has to go again."""
+    here, there = tmp_path / "here", tmp_path / "there"
+    here.mkdir()
+    there.mkdir()
+    here.chmod(0o710)
+    (here / "stays").write_text("x")
+    scanned = sync.scan
+
+    def scan_then_write(root: str) -> sync.Snapshot:
+        found = scanned(root)
+        (here / "passing").write_text("after the scan")
+        return found
+
+    root = Root("/data", str(here), str(there))
+    monkeypatch.setattr(sync, "scan", scan_then_write)
+    send(root, live=True)
+    monkeypatch.setattr(sync, "scan", scanned)
+    (here / "passing").unlink()
+    send(root)
+    assert sorted(os.listdir(there)) == ["stays"]
+    assert there.stat().st_mode & 0o777 == 0o710
 
 
 def test_law_passes_make_them_equal(send: Any, tmp_path_factory: pytest.TempPathFactory) -> None:
