@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -68,6 +68,22 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         _skip(items, "lab", reason)
     elif not kubernetes.built():
         _skip(items, "kubernetes", "the lab's Kubernetes is not built here: `make test-kubernetes` does that first")
+
+
+LOG_SHOWN = 40  # lines of the coordinator's log that a failed test shows
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A failed test shows what the coordinator had to say."""
+    report = yield
+    log = locations.data_dir() / "coordinator.log"
+    if report.failed and log.exists():
+        lines = log.read_text(errors="replace").splitlines()[-LOG_SHOWN:]
+        report.sections.append(("the coordinator's log, its end", "\n".join(lines)))
+    return report
 
 
 def _skip(items: list[pytest.Item], marker: str, reason: str) -> None:

@@ -181,8 +181,11 @@ class Inventory:
         return self.clusters()
 
     def falters(self) -> bool:
-        """Whether a node has just begun to fail: it may be back in a moment."""
-        return any(0 < watcher.failures <= FALTERS for watcher in self._watchers.values())
+        """Whether a node has not answered yet, or has just begun to fail: it may be there in a moment."""
+        return any(
+            watcher.failures <= FALTERS if watcher.failures else not watcher.seen
+            for watcher in self._watchers.values()
+        )
 
     def look(self, *places: Place) -> None:
         """Look at these nodes now: something has just changed there."""

@@ -23,6 +23,7 @@ STATES = {"auth": ClusterState.FORBIDDEN, "forbidden": ClusterState.FORBIDDEN, "
           "throttled": ClusterState.THROTTLED}  # fmt: skip
 """What an error's code says of the node; any other: it cannot be reached."""
 
+SLOW = 5.0  # seconds; a poll that takes longer is worth a line in the log
 BACKOFF = 60.0  # seconds at most between two attempts at a node that does not answer
 
 
@@ -84,7 +85,7 @@ class Watcher:
 
     def poll(self) -> None:
         """Look once; what goes wrong becomes the node's state."""
-        before = (self.node, self.services)
+        before, began = (self.node, self.services), time.monotonic()
         self._asked.clear()
         with self._state:
             self._polling = True
@@ -101,6 +102,9 @@ class Watcher:
             self._polling = False
             self._rounds += 1
             self._state.notify_all()
+        took = time.monotonic() - began
+        if took > SLOW:
+            log.warning("%s/%s took %.1f s to answer %s", self.place.cluster, self.place.node, took, self.node.error)
         if self.node.state is not before[0].state:
             log.info("%s/%s: %s %s", self.place.cluster, self.place.node, self.node.state.value, self.node.error)
         if (self.node, self.services) != before:

@@ -313,7 +313,7 @@ def test_what_appears_during_a_pass_and_goes_after_it_is_not_there(
     monkeypatch.setattr(sync, "scan", scanned)
     (here / "passing").unlink()
     send(root)
-    assert sorted(os.listdir(there)) == ["stays"]
+    assert [path.name for path in there.iterdir()] == ["stays"]
     assert there.stat().st_mode & 0o777 == 0o710
 
 
