@@ -183,8 +183,7 @@ class Inventory:
     def falters(self) -> bool:
         """Whether a node has not answered yet, or has just begun to fail: it may be there in a moment."""
         return any(
-            watcher.failures <= FALTERS if watcher.failures else not watcher.seen
-            for watcher in self._watchers.values()
+            watcher.failures <= FALTERS if watcher.failures else not watcher.seen for watcher in self._watchers.values()
         )
 
     def look(self, *places: Place) -> None:
