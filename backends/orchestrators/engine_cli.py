@@ -35,7 +35,8 @@ class EngineCli:
 
     def raw(self, transport: Transport, service: str) -> Raw:
         """What it inspects. Raises BadInput when there is no service of that name."""
-        return self._inspect(transport, service)[0]
+        done = transport.run(self._argv("container", "inspect", service))
+        return self._parsed(transport, service, done)[0]
 
     def start(self, transport: Transport, service: str) -> None:
         """Start it. Raises CommandFailed."""
@@ -79,11 +80,16 @@ class EngineCli:
     def _inspect(self, transport: Transport, service: str) -> tuple[dict[str, Any], dict[str, Any]]:
         """The container and its image."""
         done = transport.run(["sh", "-s", "--", self.name, service], stdin=_INSPECT.encode())
+        container, image = self._parsed(transport, service, done)
+        return container, image
+
+    def _parsed(self, transport: Transport, service: str, done: Completed) -> list[dict[str, Any]]:
+        """What was inspected, one after the other."""
         if done.status and b"no such container" in done.stderr.lower():
             raise _missing(transport, service)
-        container, _, image = self._checked(done, transport, f"inspect {service}").partition(b"\x1e")
+        printed = self._checked(done, transport, f"inspect {service}")
         try:
-            return json.loads(container)[0], json.loads(image)[0]
+            return [json.loads(part)[0] for part in printed.split(b"\x1e")]
         except (ValueError, IndexError) as error:
             raise CommandFailed(f"{self.name} on {transport.address} answered what is no JSON: {error}") from error
 

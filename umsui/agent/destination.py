@@ -90,18 +90,24 @@ class Destination:
         Places(self.folder).make(folders, files)
         return {}
 
+    def put(self, container: str, path: str) -> Dict[str, Any]:
+        """Make an empty file in a container that was created and does not run yet: a sign to its first process."""
+        self.engine.put(container, path)
+        return {}
+
     def prepare(self, container: str, volumes: Dict[str, str]) -> Dict[str, Any]:
         """Bring the created container to where a restore can begin: bundle written, root file system mounted.
 
         ``volumes`` maps a volume's destination in the container to its name or host path. Answers the paths of the
         roots that the source may write, and the format of the container's log.
         """
-        roots = {"/": self.engine.prepare(self.folder, container)}
+        found = self.engine.inspect(container)
+        roots = {"/": self.engine.prepare(self.folder, found)}
         for inside, name in volumes.items():
             path = name if name.startswith("/") else self.engine.volume(name)
             Path(path).mkdir(parents=True, exist_ok=True)
             roots[inside] = path
-        log_format, log = self.engine.log(self.engine.inspect(container))
+        log_format, log = self.engine.log(found)
         self.folder.note(container=container, roots=list(roots.values()), log=log)
         return {"roots": roots, "log_format": log_format}
 

@@ -89,12 +89,12 @@ class Docker(Engine):
 
     # -- restore ----------------------------------------------------------------------------------------------------
 
-    def prepare(self, folder: Folder, container: str) -> str:
+    def prepare(self, folder: Folder, found: Dict[str, Any]) -> str:
         """Mount the root file system: docker itself does that only when the container starts."""
-        data = self.inspect(container)["GraphDriver"]["Data"]
+        data = found["GraphDriver"]["Data"]
         if not data or "UpperDir" not in data:
             raise Trouble("no-overlay", "docker does not tell where the container's files are", "use overlay2")
-        folder.note(merged=data["MergedDir"], images=str(self._checkpoints(container)))
+        folder.note(merged=data["MergedDir"], images=str(self._checkpoints(found["Id"])))
         root = mount_point(folder)
         if not os.path.ismount(root):
             layer = Path(data["UpperDir"]).parent

@@ -138,8 +138,8 @@ class Engine:
 
     # -- restore ----------------------------------------------------------------------------------------------------
 
-    def prepare(self, folder: Folder, container: str) -> str:
-        """Bring a created container to where a restore can begin; the path of its root file system, to write in."""
+    def prepare(self, folder: Folder, found: Dict[str, Any]) -> str:
+        """Bring an inspected container to where a restore can begin; the path of its root file system, to write in."""
         raise NotImplementedError
 
     def restore(self, folder: Folder, container: str, descriptors: str) -> List[str]:

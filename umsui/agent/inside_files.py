@@ -112,6 +112,7 @@ class Mirror:
 
     def arm(self) -> None:
         """Open all that a pass needs, so that nothing has to be started in it."""
+        self._stream = self._uplink.stream(f"inside unpack {self._quoted()}", stdin=PIPE, stdout=PIPE, stderr=PIPE)
         if self._last is None:
             answer = self._uplink.stream(
                 f"inside scan {self._quoted()}", stdin=subprocess.DEVNULL, stdout=PIPE, stderr=PIPE
@@ -121,7 +122,6 @@ class Mirror:
                 raise Trouble("no-wire", "the destination does not answer: " + words.decode(errors="replace")[-400:])
             self._there = parse(out)
         self._channels = [self._inside.open(), self._inside.open()]
-        self._stream = self._uplink.stream(f"inside unpack {self._quoted()}", stdin=PIPE, stdout=PIPE, stderr=PIPE)
 
     def _quoted(self) -> str:
         if any(letter in self.root for letter in "\n\r\0'\""):

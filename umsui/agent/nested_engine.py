@@ -40,7 +40,7 @@ class Nested(Engine):
         """Where crun notes its state."""
         return (Path("/run/crun") / container / "status",)
 
-    def prepare(self, folder: Folder, container: str) -> str:  # noqa: ARG002
+    def prepare(self, folder: Folder, found: Dict[str, Any]) -> str:  # noqa: ARG002
         """Wait until the outer container has laid everything out; the path of the root file system."""
         end = time.monotonic() + READY
         while not (nested.BUNDLE / "config.json").exists():

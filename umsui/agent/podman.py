@@ -94,9 +94,10 @@ class Podman(Engine):
         """Where the runtime may have noted a container's state."""
         return Path(f"/run/crun/{container}/status"), Path(f"/run/runc/{container}/state.json")
 
-    def prepare(self, folder: Folder, container: str) -> str:  # noqa: ARG002 - others need it
+    def prepare(self, folder: Folder, found: Dict[str, Any]) -> str:  # noqa: ARG002 - others need it
         """Let podman write the bundle and mount the root file system; its path."""
-        if self.status(container) == "created":
+        container = found["Id"]
+        if found["State"]["Status"] == "created":
             self.ask("init", container, code="not-created")
             self.ask("container", "cleanup", container)
         return self.ask("mount", container).strip()

@@ -55,15 +55,17 @@ class ServiceSource(Source):
         self.volumes = volumes
         self.extras.ahead([], log)
         self.mirrors = [Mirror(root, inside, self.uplink, int(created * 1e9), user) for root in trees]
-        for _ in range(ROUNDS):
-            copied = 0
-            for mirror in self.mirrors:
-                copied += mirror.live_pass()
-                kind = "volumes" if mirror.root in volumes else "rootfs"
-                self.emit("progress", what=kind, done=self.progress()[kind], total=None, rate=None)
-            if copied < SMALL:
-                break
+        with ThreadPoolExecutor(1 if self.uplink.rate else TOGETHER) as pool:  # a limit holds for all together
+            for _ in range(ROUNDS):
+                if sum(pool.map(self._live_pass, self.mirrors)) < SMALL:
+                    break
         return {"bytes": self.progress()}
+
+    def _live_pass(self, mirror: Mirror) -> int:
+        copied = mirror.live_pass()
+        kind = "volumes" if mirror.root in self.volumes else "rootfs"
+        self.emit("progress", what=kind, done=self.progress()[kind], total=None, rate=None)
+        return copied
 
     def progress(self) -> Dict[str, int]:
         """Bytes of files moved so far, by kind."""
@@ -71,18 +73,19 @@ class ServiceSource(Source):
         rootfs = sum(mirror.bytes for mirror in self.mirrors) - volumes
         return {"rootfs": rootfs, "volumes": volumes + self.extras.bytes}
 
-    def arm_inside(self, processes: int) -> Dict[str, Any]:
+    def arm_inside(self) -> Dict[str, Any]:
         """Let everything that ``switch`` needs be up and wait: dump, memory's way, restore, files."""
         if self.folder.state().get("abandoned"):
             raise Trouble("abandoned", "the source has given this migration up")
         inside = self._inside()
+        processes = inside.status()["processes"]
+        self.images = self.uplink.stream(f"inside restore {processes}", stdin=PIPE, stdout=PIPE, stderr=PIPE)
         self.session = inside.open()
         self.session.say("dump")
         self.session.expect("listening", code="not-armed")
         self.pages_channel = inside.pages()
         self.session.expect("armed", code="not-armed")
-        self.images = self.uplink.stream(f"inside restore {processes}", stdin=PIPE, stdout=PIPE, stderr=PIPE)
-        self._expect("ready", 20.0)
+        self._expect("ready", 20.0)  # there is room for pages from now on
         ends = {"stdin": self.pages_channel.reader, "stdout": self.pages_channel.writer}
         self.pages = self.uplink.stream(f"inside page-server {self.uplink.rate:.0f}", stderr=PIPE, **ends)
         self.pages_channel.leave()  # with ours open, CRIU would not see the other end go

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Dict, List
+from typing import Dict, List, Optional
 
 from umsui.agent.engine import Engine
 from umsui.agent.host import Folder, Trouble, alive
@@ -13,10 +13,11 @@ ENDING = (2, 3, 9, 15)  # INT, QUIT, KILL, TERM: what engines end a container wi
 
 def look(folder: Folder, engine: Engine, container: str, what: str) -> Dict[str, str]:
     """Compare a container with how it was at the first look. ``what`` it is, in words. Raises Trouble ("changed")."""
-    before = folder.state().get("watched")
+    before: Optional[Dict[str, str]] = folder.state().get("watched")
     if before is None:
-        before = identity(engine, container)
-        folder.note(watched=before)
+        first = identity(engine, container)
+        folder.note(watched=first)
+        return first
     try:
         now = identity(engine, before["id"])
     except Trouble as trouble:

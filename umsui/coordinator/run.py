@@ -14,6 +14,7 @@ from umsui.coordinator.bus import Bus
 from umsui.coordinator.codec import encode
 from umsui.coordinator.journal import Decision, Journal
 from umsui.coordinator.prober import Prober
+from umsui.core.agents import Agents
 from umsui.documents import result_document
 from umsui.errors import Cancelled, UmsuiError
 from umsui.interface.protocol import Move
@@ -57,6 +58,7 @@ class Run:
         self._ended = False
         self.frozen_at: float | None = None
         self.move: Move | None = None
+        self.agents = Agents()  # that its plan was made with, and that carry it out
         self.trouble: UmsuiError | None = None  # what somebody has changed behind its back
         self.prober: Prober | None = None
         self.vigil: Watch | None = None
@@ -300,3 +302,4 @@ class Run:
             self.vigil.stop()
         if self.move is not None:
             self.move.close()
+        self.agents.close()

@@ -28,6 +28,7 @@ from umsui.coordinator.operations import Operations
 from umsui.coordinator.prober import Address, Prober
 from umsui.coordinator.run import Run
 from umsui.coordinator.vigil import Vigil
+from umsui.core.agents import Agents
 from umsui.decision import blockers, plan, resolve
 from umsui.errors import BadInput, Cancelled, Refused, UmsuiError, Unreachable
 from umsui.interface import APPROACHES, Together, composition
@@ -140,10 +141,13 @@ class Engine:
         with self._lock:
             return [run.migration for run in self._runs.values()]
 
-    def plan(self, request: MigrationRequest, of: str = "") -> Plan:
-        """What would be done; probes both ends. ``of`` is the migration it is for. Raises BadInput, Unreachable."""
+    def plan(self, request: MigrationRequest, of: str = "", agents: Agents | None = None) -> Plan:
+        """What would be done; probes both ends. ``of`` is the migration it is for, ``agents`` those that it lends.
+
+        Raises BadInput, Unreachable.
+        """
         self._settle(request)
-        with Probes(self.links.learn) as probes:
+        with Probes(self.links.learn, agents) as probes:
             return plan(request, Known(self.inventory, self.operations, of), probes, self.journal.all())
 
     def _settle(self, request: MigrationRequest) -> None:
@@ -267,7 +271,7 @@ class Engine:
         assert plan.strategy is not None
         kind = (plan.approach, plan.strategy, source.orchestrator.name, destination.orchestrator.name)
         factory = Together if spec.parts else APPROACHES[kind]
-        return factory(Order(run.id, plan, spec, source, destination, run.emit, lambda: run.halted))
+        return factory(Order(run.id, plan, spec, source, destination, run.emit, lambda: run.halted, run.agents))
 
     def prober(self, run: Run, spec: Specification) -> Prober | None:
         """A client of the service, where it publishes a TCP port and answers there."""
@@ -382,7 +386,7 @@ def _preparations(move: Move) -> list[tuple[Step, Callable[[], None]]]:
 def _verify(run: Run) -> tuple[Move, Specification]:
     """Plan again, now that it is meant; refuse what preflight blocks."""
     engine, request = _engine, _engine.journal.request(run.id)
-    decided = engine.plan(request, run.id)
+    decided = engine.plan(request, run.id, run.agents)
     blocking = blockers(decided.findings)
     if not decided.feasible or decided.approach is None or decided.strategy is None:
         first = blocking[0] if blocking else None

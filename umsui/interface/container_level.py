@@ -8,9 +8,8 @@ the destination's node, and from there by ``exec`` into the destination's contai
 
 from __future__ import annotations
 
-import io
-import tarfile
 import threading
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -50,6 +49,10 @@ class ContainerLevel(OrchestratorLevel):
         where = f"{end.place.cluster}/{end.place.node}, in {self.order.specification.name}"
         within = Within(end.transport, end.orchestrator.name, self.order.specification.name)
         return Session(within, where, "root", self._on_event)
+
+    def _on_event(self, kind: str, migration: str, data: Mapping[str, Any]) -> None:
+        if migration == self.order.id:
+            self.order.emit(kind, **data)
 
     @property
     def _across(self) -> bool:
@@ -103,20 +106,18 @@ class ContainerLevel(OrchestratorLevel):
     def connect(self) -> None:
         """Agents in the source's container and on the destination's node; the wire from one to the other."""
         self._room("source", more=True)
+        self._describe()
+        there = self.order.destination
         with ThreadPoolExecutor(2) as pool:
             key = pool.submit(self._ask, "source.key")
-            pool.submit(self._node, "destination.noted").result()
+            present = pool.submit(self._has_image)
+            self._node("destination.noted")
             public = key.result()["public"]
-        there = self.order.destination
-        if not there.orchestrator.has_image(there.transport, self._image):
+        if not present.result():
             self._send_image()
         through = exec_words(there.orchestrator.name, self.order.specification.name, "SSH_ORIGINAL_COMMAND")
         user = self._node("destination.admit", public=public, through=through)["user"]
         self._uplink(self._ask, user)
-
-    @property
-    def _image(self) -> str:
-        return self.order.specification.image_id or self.order.specification.image
 
     def _uplink(self, ask: Any, user: str) -> None:
         there = self.order.destination.transport
@@ -135,27 +136,30 @@ class ContainerLevel(OrchestratorLevel):
 
     def reserve(self) -> None:
         """An identical outer container at the destination, started, but passive; differences are refused."""
-        spec, there, here = self.order.specification, self.order.destination, self.order.source
+        spec, there = self.order.specification, self.order.destination
         self._step_aside()
-        self._remove_reserved()  # of a first attempt that was cut off
-        volumes = [mount.source for mount in spec.mounts if mount.kind == "volume"]
-        self._node("destination.claim", container=spec.name, volumes=volumes)
-        alike = here.orchestrator.name == there.orchestrator.name
-        particulars = here.orchestrator.particulars(here.transport, spec.name) if alike else ()
-        there.orchestrator.create(there.transport, spec, particulars)
-        self._room("destination", more=True)  # as the source has it by now
-        if alike:
-            self._compare(here.orchestrator.raw(here.transport, spec.name))
-        self._make_passive()
-        there.orchestrator.start(there.transport, spec.name)
-        trees = {mount.destination: mount.source for mount in self._data}
-        self._roots = self._ask("destination.prepare", container=nested.NAME, volumes=trees)["roots"]
-        self._log_format = ""  # the orchestrator's log is its own; the service goes on writing into it
-        self.intact()
+        with ThreadPoolExecutor(2, thread_name_prefix="reserve") as pool:
+            self._remove_reserved()  # of a first attempt that was cut off
+            volumes = [mount.source for mount in spec.mounts if mount.kind == "volume"]
+            self._node("destination.claim", container=spec.name, volumes=volumes)
+            self._create()
+            compared = pool.submit(self._compare)
+            self._node("destination.put", container=spec.name, path=str(nested.PASSIVE))
+            compared.result()
+            there.orchestrator.start(there.transport, spec.name)
+            noted = pool.submit(self.intact)
+            trees = {mount.destination: mount.source for mount in self._data}
+            self._roots = self._ask("destination.prepare", container=nested.NAME, volumes=trees)["roots"]
+            self._log_format = ""  # the orchestrator's log is its own; the service goes on writing into it
+            self._begin_memory_early()
+            noted.result()
 
-    def _compare(self, here: Any) -> None:
+    def _compare(self) -> None:
+        self._room("destination", more=True)  # as the source has it by now
+        if not self._alike:
+            return
         there, name = self.order.destination, self.order.specification.name
-        differences = there.orchestrator.differences(here, there.orchestrator.raw(there.transport, name))
+        differences = there.orchestrator.differences(self._raw, there.orchestrator.raw(there.transport, name))
         if differences:
             listed = "; ".join(str(difference) for difference in differences[:5])
             raise Refused(
@@ -163,18 +167,6 @@ class ContainerLevel(OrchestratorLevel):
                 "deploy the service without these settings, or report them as a fault of umsui",
                 code="not-identical",
             )
-
-    def _make_passive(self) -> None:
-        """Put the mark that its first process looks for into the container, which has not been started yet."""
-        packed = io.BytesIO()
-        with tarfile.open(fileobj=packed, mode="w") as archive:
-            archive.addfile(tarfile.TarInfo(nested.PASSIVE.name))
-        there, name = self.order.destination, self.order.specification.name
-        argv = [there.orchestrator.name, "cp", "-", f"{name}:{nested.HOME}"]
-        done = there.transport.run(argv, stdin=packed.getvalue(), timeout=30)
-        if done.status:
-            said = done.stderr.decode(errors="replace").strip()[-400:]
-            raise CommandFailed(f"{argv[0]} could not write into the container: {said}", code="not-passive")
 
     @property
     def _data(self) -> list[Mount]:
@@ -243,9 +235,3 @@ class ContainerLevel(OrchestratorLevel):
         if claimed and self._state("destination") == "running":
             self._ask("destination.rollback", 70.0, within=60.0)
         self._node("destination.rollback", 70.0, within=60.0)
-
-    def close(self) -> None:
-        """Drop the agents' connections; changes nothing at the nodes."""
-        super().close()
-        for session in self._nodes.values():
-            session.close()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from typing import Any
@@ -45,10 +45,12 @@ class OrchestratorLevel:
         self._ahead: Future[None] | None = None  # memory that is sent while the service runs
         self._nearly = threading.Event()  # little of it is left
         self._raw: Any = None  # the source's own description of the service
+        self._describing: Future[Sequence[str]] | None = None
         self._off = False  # it is being undone: nothing more is begun
         self._paging, self._looking = threading.Lock(), threading.Lock()
         self._lock = threading.Lock()
         self._starting = {"source": threading.Lock(), "destination": threading.Lock()}
+        order.agents.listen(order.id, order.emit)
 
     # -- agents -----------------------------------------------------------------------------------------------------
 
@@ -64,7 +66,7 @@ class OrchestratorLevel:
     def _start(self, role: str) -> Session:
         """An agent at that end."""
         end = self._end(role)
-        return Session(end.transport, f"{end.place.cluster}/{end.place.node}", end.user, self._on_event)
+        return self.order.agents.at(end.place, end.transport, end.user)
 
     def _engine(self, role: str) -> str:
         """What the agent of that end manages the service with."""
@@ -78,10 +80,6 @@ class OrchestratorLevel:
         role = method.partition(".")[0]
         return self._session(role).call(method, timeout, migration=self.order.id, **params)
 
-    def _on_event(self, kind: str, migration: str, data: Mapping[str, Any]) -> None:
-        if migration == self.order.id:
-            self.order.emit(kind, **data)
-
     def _step_aside(self) -> None:
         if self.order.cancelled():
             raise Cancelled("cancelled by the operator")
@@ -90,6 +88,7 @@ class OrchestratorLevel:
 
     def connect(self) -> None:
         """Agents at both ends, a key for this one migration, the wire between the nodes."""
+        self._describe()
         with ThreadPoolExecutor(2) as pool:
             list(pool.map(self._session, ("source", "destination")))
         public = self._ask("source.key")["public"]
@@ -102,44 +101,69 @@ class OrchestratorLevel:
 
     def reserve(self) -> None:
         """Image and an identical container at the destination, passive; differences are refused."""
-        with ThreadPoolExecutor(1, thread_name_prefix="reserve") as pool:
-            self._reserve(pool.submit(self._described))
-            noted = pool.submit(self._intact, "destination")
-            if self._alike or self.approach == "orchestrator":
-                self._compare(self._raw)
-            noted.result()
+        with ThreadPoolExecutor(2, thread_name_prefix="reserve") as pool:
+            noted = pool.submit(self._intact, "source")
+            container = self._created()
+            compared = pool.submit(self._compare)
+            self._prepare(container)
+            for beside in (noted, compared):
+                beside.result()
+            self._intact("destination")
+
+    def _describe(self) -> None:
+        """Begin to look how the service is; that goes on beside what else there is to do until it is needed."""
+        pool = ThreadPoolExecutor(1, thread_name_prefix="describe")
+        self._describing = pool.submit(self._described)
+        pool.shutdown(wait=False)
 
     def _described(self) -> Sequence[str]:
-        """Note how the service is; the flags for a container like it that only its own orchestrator knows."""
+        """Look how the service is; the flags for a container like it that only its own orchestrator knows."""
         here, name = self.order.source, self.order.specification.name
-        self._intact("source")
         if not self._alike:
             return self._foreign()
-        self._raw = here.orchestrator.raw(here.transport, name)
-        return here.orchestrator.particulars(here.transport, name)
+        with ThreadPoolExecutor(1) as pool:
+            raw = pool.submit(here.orchestrator.raw, here.transport, name)
+            particulars = here.orchestrator.particulars(here.transport, name)
+            self._raw = raw.result()
+        return particulars
 
-    def _reserve(self, described: Future[Sequence[str]]) -> None:
-        spec, there = self.order.specification, self.order.destination
-        image = spec.image_id or spec.image
-        if not there.orchestrator.has_image(there.transport, image):
+    def _created(self) -> str:
+        """Image and container at the destination; the container's id."""
+        spec = self.order.specification
+        with ThreadPoolExecutor(1) as pool:
+            present = pool.submit(self._has_image)
+            self._remove_reserved()  # of a first attempt that was cut off
+            volumes = [mount.source for mount in self._data if mount.kind == "volume"]
+            self._ask("destination.claim", container=spec.name, volumes=volumes)
+        if not present.result():
             layers = self._ask("destination.layers")["layers"]
             sent = self._ask("source.send_image", LONG, image=spec.image, there=layers)["bytes"]
             self._count(image=sent)
         self._step_aside()
-        self._remove_reserved()  # of a first attempt that was cut off
-        volumes = [mount.source for mount in self._data if mount.kind == "volume"]
-        self._ask("destination.claim", container=spec.name, volumes=volumes)
-        if self._paged and not self.order.plan.request.bandwidth:
-            self._begin_memory()  # a limit holds for all streams together: with one, memory comes after the files
+        self._begin_memory_early()
         folders = [mount.source for mount in self._data if mount.kind == "bind" and mount.source not in self._files]
         self._ask("destination.place", folders=folders, files=self._files)
-        container = there.orchestrator.create(there.transport, spec, described.result())
+        return self._create()
+
+    def _has_image(self) -> bool:
+        spec, there = self.order.specification, self.order.destination
+        return there.orchestrator.has_image(there.transport, spec.image_id or spec.image)
+
+    def _create(self) -> str:
+        assert self._describing is not None
+        particulars, there = self._describing.result(), self.order.destination
+        return there.orchestrator.create(there.transport, self.order.specification, particulars)
+
+    def _prepare(self, container: str) -> None:
+        """Bring it to where it waits for the service."""
         trees = {mount.destination: mount.source for mount in self._data if mount.source not in self._files}
         prepared = self._ask("destination.prepare", container=container, volumes=trees)
         self._roots, self._log_format = prepared["roots"], prepared["log_format"]
 
-    def _compare(self, here: Any) -> None:
-        differences = [each for each in self._differences(here) if self._matters(str(each))]
+    def _compare(self) -> None:
+        if not self._alike and self.approach != "orchestrator":
+            return
+        differences = [each for each in self._differences(self._raw) if self._matters(str(each))]
         if differences:
             listed = "; ".join(str(difference) for difference in differences[:5])
             raise Refused(
@@ -205,6 +229,11 @@ class OrchestratorLevel:
                 self._begin_memory()
             self._wait_for_memory(self._nearly.is_set)
 
+    def _begin_memory_early(self) -> None:
+        """A bandwidth limit holds for all streams together: with one, memory comes after the files."""
+        if self._paged and not self.order.plan.request.bandwidth:
+            self._begin_memory()
+
     def _begin_memory(self) -> None:
         """Memory goes ahead from now on, beside what else there is to do: that hardly uses the wire."""
         pool = ThreadPoolExecutor(1, thread_name_prefix="memory")
@@ -262,9 +291,13 @@ class OrchestratorLevel:
         """Checkpoint and restore started and waiting for their word; the page stream open."""
         facts = self._service()
         how = {"lazy": self._paged, "across": self._across}
-        self._ask("destination.arm", ARMED, descriptors=facts["descriptors"], **how)
         service = {"container": facts["container"], "pid": facts["pid"], "runtime": facts["runtime"]}
-        self._ask("source.arm", ARMED, **service, **how)
+        with ThreadPoolExecutor(1) as pool:
+            there = pool.submit(self._ask, "destination.arm", ARMED, descriptors=facts["descriptors"], **how)
+            if self._engine("destination") == "docker":
+                there.result()  # its files lie elsewhere from then on
+            self._ask("source.arm", ARMED, **service, **how)
+            there.result()
         if self._paged:
             self._wait_for_memory(lambda: False)
 

@@ -9,6 +9,7 @@ from dataclasses import fields
 from types import TracebackType
 from typing import Any, Self
 
+from umsui.core.agents import Agents
 from umsui.core.session import Session
 from umsui.interface import api_probe
 from umsui.interface.facts import LinkFacts, NodeFacts, ServiceFacts
@@ -19,15 +20,16 @@ Learn = Callable[[Place, Place, LinkFacts], None]
 
 
 class Probes:
-    """Probes of one plan: an agent on each end that is asked, gone when the plan is made.
+    """Probes of one plan: an agent on each end that is asked, gone when the plan is made, unless somebody lent them.
 
     Used as a context manager. All methods raise Unreachable, TimedOut and ``umsui.core.session.AgentError``.
     """
 
-    def __init__(self, learn: Learn | None = None) -> None:
-        """``learn`` is told of each link that is measured."""
+    def __init__(self, learn: Learn | None = None, agents: Agents | None = None) -> None:
+        """``learn`` is told of each link that is measured; ``agents`` go on when the plan is made."""
         self._learn = learn
-        self._sessions: dict[int, Session] = {}
+        self._agents = agents or Agents()
+        self._lent = agents is not None
         self._began = time.time()
 
     def __enter__(self) -> Self:
@@ -36,15 +38,11 @@ class Probes:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for session in self._sessions.values():
-            session.close()
+        if not self._lent:
+            self._agents.close()
 
     def _session(self, end: End) -> Session:
-        key = id(end.transport)
-        if key not in self._sessions:
-            where = f"{end.place.cluster}/{end.place.node}"
-            self._sessions[key] = Session(end.transport, where, end.user)
-        return self._sessions[key]
+        return self._agents.at(end.place, end.transport, end.user)
 
     def warm(self, *ends: End) -> None:
         """Start the agents of several ends at once."""

@@ -12,10 +12,8 @@ from dataclasses import dataclass
 from typing import Protocol, cast
 
 from umsui.adapters import ApiOrchestrator, Orchestrator, Transport
+from umsui.core.agents import Agents, Emit
 from umsui.model import Place, Plan, Port, Specification, Traffic
-
-Emit = Callable[..., None]
-"""``emit(kind, **data)``: see ``umsui.model.Event`` for the kinds and their data."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +52,7 @@ class Order:
     destination: End
     emit: Emit
     cancelled: Callable[[], bool]
+    agents: Agents
 
 
 class Move(Protocol):

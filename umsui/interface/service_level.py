@@ -8,6 +8,8 @@ and waits; what runs in it afterwards are the very processes of the source, with
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from umsui.errors import Refused
@@ -27,38 +29,44 @@ class ServiceLevel(OrchestratorLevel):
                 "bind their folder instead, or choose orchestrator-level",
                 code="bound-files",
             )
-        self._keep_hostname()
-        self._facts = self._look()
         super().reserve()
+
+    def _described(self) -> Sequence[str]:
+        with ThreadPoolExecutor(1) as pool:
+            looked = pool.submit(self._service)
+            particulars = super()._described()
+            self._keep_hostname()
+            looked.result()
+        return particulars
 
     def _keep_hostname(self) -> None:
         """Its processes have read the name that its container was given: the destination's gets the same."""
         here, spec = self.order.source, self.order.specification
         if not spec.hostname and spec.network != "host":
-            found = str(here.orchestrator.raw(here.transport, spec.name)["Config"].get("Hostname") or "")
+            raw = self._raw or here.orchestrator.raw(here.transport, spec.name)
+            found = str(raw["Config"].get("Hostname") or "")
             self.order = replace(self.order, specification=replace(spec, hostname=found))
 
     def _foreign(self) -> list[str]:
         """The groups that the source's orchestrator gave: without CAP_SETGID a restore needs to find the same."""
         if self.order.destination.orchestrator.name != "podman":
             return []
-        return [f"--group-add={group}" for group in self._facts["inside"]["groups"].split()]
+        return [f"--group-add={group}" for group in self._service()["inside"]["groups"].split()]
 
     def _matters(self, difference: str) -> bool:
         return not difference.startswith("Config.Hostname:")  # given here, an orchestrator's own choice there
 
     def copy_ahead(self) -> None:
         """Root file system changes, volumes, and what is in memory file systems, while the service runs."""
-        self._facts, name = self._look(), self.order.specification.name
+        facts, name = self._service(), self.order.specification.name
         volumes = [mount.destination for mount in self._data]
-        log = self._facts["log"] if self._facts["log_format"] == self._log_format else ""
-        created = self._facts["created"]
-        self._ask("source.copy_inside", LONG, container=name, volumes=volumes, created=created, log=log)
+        log = facts["log"] if facts["log_format"] == self._log_format else ""
+        self._ask("source.copy_inside", LONG, container=name, volumes=volumes, created=facts["created"], log=log)
         self._count_files()
 
     def arm(self) -> None:
         """Dump and restore started and waiting for their word, memory's way open."""
-        self._ask("source.arm_inside", processes=int(self._facts["processes"]))
+        self._ask("source.arm_inside")
         self._ask("destination.armed", within=20.0)
 
     def switch(self) -> None:

@@ -14,43 +14,12 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import fields, replace
 from typing import Any
 
-from umsui.core.session import Session
+from umsui.core.agents import Emit
 from umsui.errors import UmsuiError
 from umsui.interface.composition import shared, users
 from umsui.interface.orchestrator_level import OrchestratorLevel
-from umsui.interface.protocol import Emit, End, Order
+from umsui.interface.protocol import Order
 from umsui.model import Mount, Traffic
-
-
-class Agents:
-    """One agent at each end, for all parts; what they tell goes to the part that it is about."""
-
-    def __init__(self) -> None:
-        self._sessions: dict[str, Session] = {}
-        self._listeners: dict[str, Emit] = {}
-        self._lock = threading.Lock()
-
-    def session(self, role: str, end: End) -> Session:
-        """The agent of an end, started when there is none. Raises Unreachable."""
-        with self._lock:
-            found = self._sessions.get(role)
-            if found is None or not found.alive:
-                where = f"{end.place.cluster}/{end.place.node}"
-                found = self._sessions[role] = Session(end.transport, where, end.user, self._tell)
-            return found
-
-    def listen(self, migration: str, emit: Emit) -> None:
-        """Where to tell what comes of a part's migration."""
-        self._listeners[migration] = emit
-
-    def _tell(self, kind: str, migration: str, data: Mapping[str, Any]) -> None:
-        if migration in self._listeners:
-            self._listeners[migration](kind, **data)
-
-    def close(self) -> None:
-        """Drop the connections."""
-        for session in self._sessions.values():
-            session.close()
 
 
 class Chorus:
@@ -103,15 +72,10 @@ class Chorus:
 class Part(OrchestratorLevel):
     """One of the containers. ``elsewhere`` are volumes and bound paths that another part carries."""
 
-    def __init__(self, order: Order, agents: Agents, elsewhere: frozenset[str]) -> None:
+    def __init__(self, order: Order, elsewhere: frozenset[str]) -> None:
         super().__init__(order)
-        self._agents = agents
         self._elsewhere = elsewhere
         self.users: Callable[[Mount], list[dict[str, Any]]] = lambda _: []
-        agents.listen(order.id, order.emit)
-
-    def _start(self, role: str) -> Session:
-        return self._agents.session(role, self._end(role))
 
     @property
     def _data(self) -> list[Mount]:
@@ -133,24 +97,16 @@ class Part(OrchestratorLevel):
         """Another part has failed: this one goes no further."""
         self._ask("source.thaw")
 
-    def close(self) -> None:
-        """The agents are not its own."""
-
 
 class Together:
     """A service of several containers (a ``umsui.interface.protocol.Move``)."""
 
     def __init__(self, order: Order) -> None:
         self.order = order
-        self._agents = Agents()
         specifications = order.specification.parts
         chorus = Chorus(order.emit, len(specifications))
         self._parts = [
-            Part(
-                replace(order, id=f"{order.id}-{number}", specification=part, emit=chorus.voice(number)),
-                self._agents,
-                elsewhere,
-            )
+            Part(replace(order, id=f"{order.id}-{number}", specification=part, emit=chorus.voice(number)), elsewhere)
             for number, (part, elsewhere) in enumerate(zip(specifications, shared(specifications), strict=True))
         ]
 
@@ -239,4 +195,5 @@ class Together:
 
     def close(self) -> None:
         """Drop the agents' connections; changes nothing at the nodes."""
-        self._agents.close()
+        for part in self._parts:
+            part.close()

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import threading
-from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
+from umsui.core.agents import Agents
 from umsui.core.session import AgentError
 from umsui.errors import UmsuiError, Unreachable
 from umsui.interface.composition import assembled, shared, users
-from umsui.interface.protocol import Order
+from umsui.interface.protocol import End, Order
 from umsui.interface.together import Chorus, Together
-from umsui.model import Mount, Port, Specification
+from umsui.model import Mount, Plan, Port, Specification
 
 ONE, TWO = Mount("volume", "one", "/one"), Mount("volume", "two", "/two")
 PARTS = (
@@ -58,12 +58,9 @@ class Played(Together):
     """Its parts note what they are asked instead of asking it of agents; ``failing`` maps a part's call to an error."""
 
     def __init__(self, **failing: UmsuiError) -> None:
-        order = SimpleNamespace(
-            id="abc", specification=assembled("shop", PARTS), emit=lambda *_, **__: None, cancelled=lambda: False
-        )
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("umsui.interface.together.replace", lambda _, **values: SimpleNamespace(**values))
-            super().__init__(cast(Order, order))
+        nothing, nowhere = cast(Plan, None), cast(End, None)
+        told, shop = (lambda *_, **__: None), assembled("shop", PARTS)
+        super().__init__(Order("abc", nothing, shop, nowhere, nowhere, told, lambda: False, Agents()))
         self.asked: list[str] = []
         lock = threading.Lock()
 

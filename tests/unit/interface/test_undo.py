@@ -6,6 +6,7 @@ from typing import Any, cast
 
 import pytest
 
+from umsui.core.agents import Agents
 from umsui.core.session import AgentError
 from umsui.errors import TimedOut, UmsuiError, Unknown, Unreachable
 from umsui.interface.orchestrator_level import OrchestratorLevel
@@ -18,7 +19,7 @@ class Asked(OrchestratorLevel):
     """Notes what is asked of the nodes; the destination's rollback fails with what is in ``failures``, in turn."""
 
     def __init__(self, *failures: UmsuiError) -> None:
-        super().__init__(cast(Order, None))
+        super().__init__(Order("abc", *cast(Any, (None,) * 4), lambda *_, **__: None, lambda: False, Agents()))
         self.failures = list(failures)
         self.asked: list[str] = []
 
