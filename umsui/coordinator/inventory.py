@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -29,6 +30,8 @@ from umsui.model import (
     ServiceState,
     Step,
 )
+
+log = logging.getLogger(__name__)
 
 STALE = 3.0  # polls that may be missed before a node's state is called stale
 GAP = 0.2  # seconds at least between two publications: a cluster of 1,000 nodes changes all the time
@@ -174,7 +177,8 @@ class Inventory:
         for _ in range(2):
             asked = [(watcher, watcher.look()) for watcher in watchers]
             for watcher, ticket in asked:
-                watcher.wait(ticket, max(end - time.monotonic(), 0.0))
+                if not watcher.wait(ticket, max(end - time.monotonic(), 0.0)) and not watcher.failures:
+                    log.warning("%s/%s has not answered in time", watcher.place.cluster, watcher.place.node)
             watchers = [watcher for watcher in watchers if watcher.failures == 1]
         for api, round_ in apis:
             api.wait(round_, max(end - time.monotonic(), 0.0))
