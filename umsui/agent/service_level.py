@@ -73,10 +73,11 @@ class ServiceSource(Source):
         rootfs = sum(mirror.bytes for mirror in self.mirrors) - volumes
         return {"rootfs": rootfs, "volumes": volumes + self.extras.bytes}
 
-    def arm_inside(self) -> Dict[str, Any]:
-        """Let everything that ``switch`` needs be up and wait: dump, memory's way, restore, files."""
+    def arm_inside(self, container: str) -> Dict[str, Any]:
+        """Let dump, memory's way and restore be up and wait; may go on beside ``copy_inside``."""
         if self.folder.state().get("abandoned"):
             raise Trouble("abandoned", "the source has given this migration up")
+        self.folder.note(container=container)
         inside = self._inside()
         processes = inside.status()["processes"]
         self.images = self.uplink.stream(f"inside restore {processes}", stdin=PIPE, stdout=PIPE, stderr=PIPE)
@@ -90,6 +91,10 @@ class ServiceSource(Source):
         self.pages = self.uplink.stream(f"inside page-server {self.uplink.rate:.0f}", stderr=PIPE, **ends)
         self.pages_channel.leave()  # with ours open, CRIU would not see the other end go
         self.folder.note(pages=self.pages.pid)
+        return {}
+
+    def arm_files(self) -> Dict[str, Any]:
+        """Let what sends the last changes to files be up and wait; after ``copy_inside``."""
         for mirror in self.mirrors:
             mirror.arm()
         self.log = self.uplink.stream("log", stdin=PIPE, stdout=subprocess.DEVNULL, stderr=PIPE)

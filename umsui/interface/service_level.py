@@ -9,17 +9,24 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 
 from umsui.errors import Refused
 from umsui.interface.orchestrator_level import LONG, SWITCH, OrchestratorLevel
+from umsui.interface.protocol import Order
+
+FEW = 64 << 20  # bytes of files that are copied so soon that the ends are armed meanwhile
 
 
 class ServiceLevel(OrchestratorLevel):
     """One migration from inside the service's container (a ``umsui.interface.protocol.Move``)."""
 
     approach = "service"
+
+    def __init__(self, order: Order) -> None:
+        super().__init__(order)
+        self._armed: Future[None] | None = None  # ahead of time, while files are copied
 
     def reserve(self) -> None:
         """Image and an identical container at the destination, started passive; differences are refused."""
@@ -61,12 +68,22 @@ class ServiceLevel(OrchestratorLevel):
         facts, name = self._service(), self.order.specification.name
         volumes = [mount.destination for mount in self._data]
         log = facts["log"] if facts["log_format"] == self._log_format else ""
-        self._ask("source.copy_inside", LONG, container=name, volumes=volumes, created=facts["created"], log=log)
+        with ThreadPoolExecutor(1) as pool:
+            if sum(self.order.plan.bytes.get(kind, 0) for kind in ("rootfs", "volumes")) < FEW:
+                self._armed = pool.submit(self._arm_inside)
+            self._ask("source.copy_inside", LONG, container=name, volumes=volumes, created=facts["created"], log=log)
         self._count_files()
 
+    def _arm_inside(self) -> None:
+        self._ask("source.arm_inside", container=self.order.specification.name)
+
     def arm(self) -> None:
-        """Dump and restore started and waiting for their word, memory's way open."""
-        self._ask("source.arm_inside")
+        """Dump and restore started and waiting for their word, memory's and files' way open."""
+        if self._armed is None:
+            self._arm_inside()
+        else:
+            self._armed.result()
+        self._ask("source.arm_files")
         self._ask("destination.armed", within=20.0)
 
     def switch(self) -> None:
