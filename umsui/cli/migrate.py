@@ -14,7 +14,6 @@ from umsui.cli.progress import reporter
 from umsui.cli.request import request_of, request_options
 from umsui.cli.session import Api
 from umsui.decision.preflight import blockers
-from umsui.decision.resolve import find_service
 from umsui.documents import result_document
 from umsui.errors import BadInput, Refused
 from umsui.model import Exit, Migration, MigrationRequest, Outcome
@@ -47,8 +46,7 @@ def migrate(yes: bool, confirm: str, start_first: bool, detach: bool, as_json: b
       3 refused by preflight · 4 unreachable · 5 state unknown · 130 cancelled
     """
     api, request = session.connect(), request_of(values)
-    clusters = session.settled(api)
-    service = find_service(clusters, request.service)
+    service, clusters = session.found(api, request.service)
     if start_first and (first := api.plan(request).start_first) is not None:
         machines.wake(api, first)
         request = replace(request, node=first.place.node)

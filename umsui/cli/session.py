@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
-from umsui.errors import BadInput
+from umsui.decision.resolve import find_service
+from umsui.errors import BadInput, Unreachable
 from umsui.model import (
     Cluster,
     ClusterState,
@@ -17,6 +18,7 @@ from umsui.model import (
     Operation,
     Place,
     Plan,
+    Service,
 )
 
 
@@ -101,9 +103,21 @@ def connect(*, start: bool = True) -> Api:
 def settled(api: Api, *, refresh: bool = False, whole: bool = False) -> Sequence[Cluster]:
     """The board; when the coordinator has just started, once every node has answered or failed."""
     clusters = api.board(whole=whole)
-    if refresh or any(cluster.state is ClusterState.CONNECTING for cluster in clusters):
-        return api.refresh(whole=whole)
-    return clusters
+    known = [each.state for cluster in clusters for each in (cluster, *cluster.nodes)]
+    return api.refresh(whole=whole) if refresh or ClusterState.CONNECTING in known else clusters
+
+
+def found(api: Api, text: str) -> tuple[Service, Sequence[Cluster]]:
+    """The service called that, and the board; where nobody has seen it every node is asked first.
+
+    Raises BadInput, Unreachable.
+    """
+    clusters = settled(api)
+    try:
+        return find_service(clusters, text), clusters
+    except (BadInput, Unreachable):
+        clusters = api.refresh(whole=False)
+        return find_service(clusters, text), clusters
 
 
 def full_id(api: Api, text: str) -> str:

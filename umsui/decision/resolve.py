@@ -65,7 +65,7 @@ def find_service(clusters: Sequence[Cluster], text: str) -> Service:
     mute = (*_DOWN, ClusterState.CONNECTING)
     silent = [each.name for each in among if each.state in mute]
     silent += [
-        f"{n.cluster}/{n.name}: {n.error or 'no answer yet'}"
+        f"{n.cluster}/{n.name}: {n.error or 'it has not answered yet'}"
         for each in among
         if each.state not in mute
         for n in each.nodes

@@ -9,7 +9,7 @@ import pytest
 from umsui.cli import follow as following
 from umsui.cli import output, progress, session
 from umsui.errors import UmsuiError, Unreachable
-from umsui.model import Outcome
+from umsui.model import ClusterState, Outcome
 from umsui.traces import frozen_seconds, spans
 
 from .conftest import Umsui
@@ -34,6 +34,17 @@ def test_result_document(umsui: Umsui) -> None:
     assert found["predicted"] == {"downtime": [0.1, 0.2, 0.3], "total": [0.9, 1.1, 1.9]}
     assert list(found["bytes"]) == ["memory", "rootfs", "volumes", "image", "wire"]
     assert found["error"] is None
+
+
+@pytest.mark.parametrize("state", [ClusterState.CONNECTING, ClusterState.UNREACHABLE])
+def test_a_service_that_nobody_has_seen_yet_is_looked_for(umsui: Umsui, fake: Fake, state: ClusterState) -> None:
+    """Its cluster is live by another node that was quicker to answer."""
+    azure, *others = fake.clusters
+    quick, slow = replace(azure.nodes[0], name="azure-2"), replace(azure.nodes[0], state=state)
+    fake.clusters = [replace(azure, nodes=(quick, slow), services=()), *others]
+    answer = umsui(*MOVE, "--json")
+    assert answer.code == 0, answer.err
+    assert fake.asked.count("refresh") == 1
 
 
 def test_progress_goes_to_stderr(umsui: Umsui) -> None:
