@@ -103,7 +103,7 @@ def connect(*, start: bool = True) -> Api:
 def settled(api: Api, *, refresh: bool = False, whole: bool = False) -> Sequence[Cluster]:
     """The board; when the coordinator has just started, once every node has answered or failed."""
     clusters = api.board(whole=whole)
-    known = [each.state for cluster in clusters for each in (cluster, *cluster.nodes)]
+    known = [cluster.state for cluster in clusters] + [node.state for cluster in clusters for node in cluster.nodes]
     return api.refresh(whole=whole) if refresh or ClusterState.CONNECTING in known else clusters
 
 
