@@ -18,6 +18,7 @@ from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence
 CONTROL = Path("/run/umsui")
 IMAGES = Path("/dev/shm/umsui")  # noqa: S108 - 0700, and checked to be ours: CRIU images belong in memory
 SO_SNDBUFFORCE = 32  # Linux; the socket module does not name it
+VFORK = 0.02  # seconds until all are let go on for a moment because one cannot be stopped; then twice that, and so on
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -210,16 +211,29 @@ class Cgroup:
         return "frozen 1" in (self.path / "cgroup.events").read_text()
 
     def freeze(self, timeout: float = 5.0) -> None:
-        """Stop all its processes where they are; returns when they stand still. Raises Trouble."""
-        self._write(True)
-        end = time.monotonic() + timeout
-        while not self.frozen():
+        """Stop all its processes where they are; returns when they stand still. Raises Trouble.
+
+        One that waits for the child of its vfork cannot be stopped by anybody, CRIU either, and the child, once it
+        stands still, never lets it go: then all go on for a moment.
+        """
+        end, patience = time.monotonic() + timeout, VFORK
+        while not self._stopped(min(end, time.monotonic() + patience)):
+            self.thaw()
             if time.monotonic() > end:
-                self.thaw()
                 raise Trouble(
                     "not-frozen", f"the service did not stand still within {timeout:g} s (a process in disk wait?)"
                 )
+            time.sleep(0.001)
+            patience *= 2
+
+    def _stopped(self, until: float) -> bool:
+        """Try to stop them, until then (monotonic)."""
+        self._write(True)
+        while not self.frozen():
+            if time.monotonic() > until:
+                return False
             time.sleep(0.0005)
+        return not any(awaits_child(pid) for pid in self.pids())
 
     def thaw(self) -> None:
         """Let them go on; nothing happens when it is gone or was not frozen."""
@@ -233,6 +247,16 @@ class Cgroup:
             (self.path / "freezer.state").write_text("FROZEN" if freeze else "THAWED")
         else:
             (self.path / "cgroup.freeze").write_text("1" if freeze else "0")
+
+
+def awaits_child(pid: int) -> bool:
+    """Whether one of its threads is in vfork(2), or in a clone(2) like it, until the child has memory of its own."""
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError, PermissionError):
+        for task in os.listdir(f"/proc/{pid}/task"):
+            where = Path(f"/proc/{pid}/task/{task}/wchan").read_text()
+            if where == "kernel_clone" or "vfork" in where:
+                return True
+    return False
 
 
 def widen(end: socket.socket, size: int) -> None:

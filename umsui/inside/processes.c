@@ -92,7 +92,7 @@ static int continue_one(pid_t pid) { return kill(pid, SIGCONT); }
 static int one(pid_t pid) { return pid > 0; }
 
 int freeze(pid_t root, int milliseconds) {
-    double end = now() + milliseconds * 1e-3, again = now() + 0.3;
+    double end = now() + milliseconds * 1e-3, patience = 0.02, again = now() + patience;
     while (walk(root, stop_one)) { /* until a whole look finds nothing that moves: whoever could fork stands still */
         if (now() > end) {
             thaw(root);
@@ -101,7 +101,8 @@ int freeze(pid_t root, int milliseconds) {
         if (now() > again) { /* a vfork's parent waits for its child, which we stopped: let them get past it */
             thaw(root);
             usleep(2000);
-            again = now() + 0.3;
+            patience *= 2;
+            again = now() + patience;
         }
         usleep(200);
     }

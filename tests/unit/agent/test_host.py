@@ -13,9 +13,21 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.waiting import waiting_for
 from umsui.agent import guard
 from umsui.agent.destination import edit_authorized_keys
-from umsui.agent.host import Cgroup, Folder, Trouble, alive, private_folder, run, spawn, wait_gone, write_atomically
+from umsui.agent.host import (
+    Cgroup,
+    Folder,
+    Trouble,
+    alive,
+    awaits_child,
+    private_folder,
+    run,
+    spawn,
+    wait_gone,
+    write_atomically,
+)
 
 ROOT = Path(__file__).parents[3]
 
@@ -170,6 +182,32 @@ def test_what_does_not_stand_still_goes_on(tmp_path: Path) -> None:
         cgroup.freeze(timeout=0.02)
     assert caught.value.code == "not-frozen"
     assert (cgroup.path / "cgroup.freeze").read_text() == "0"
+
+
+FREEZER = Path("/sys/fs/cgroup/freezer")
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not FREEZER.is_dir(), reason="needs root and the freezer of cgroup v1")
+def test_who_waits_for_the_child_of_its_vfork_gets_past_it() -> None:
+    """A shell does so at each command: one freeze in ten would never come about, and CRIU could not seize the shell."""
+    group = FREEZER / f"umsui-test-{os.getpid()}"
+    group.mkdir()
+    shell = subprocess.Popen(["sh", "-c", "while :; do /bin/true; done"])
+    try:
+        (group / "cgroup.procs").write_text(str(shell.pid))
+        cgroup = Cgroup(shell.pid)
+        for _ in range(100):
+            cgroup.freeze(timeout=2.0)
+            assert cgroup.frozen()
+            assert not any(awaits_child(pid) for pid in cgroup.pids())
+            cgroup.thaw()
+            time.sleep(0.002)
+    finally:
+        Cgroup(shell.pid).thaw()
+        shell.kill()
+        shell.wait()
+        waiting_for(lambda: not (group / "cgroup.procs").read_text())
+        group.rmdir()
 
 
 def test_its_processes(tmp_path: Path) -> None:
