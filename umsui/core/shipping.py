@@ -12,9 +12,11 @@ from importlib.resources import files
 ENTRY = "import sys\nfrom umsui.agent.main import main\nsys.exit(main(sys.argv[1:]))\n"
 STAMP = (2020, 1, 1, 0, 0, 0)  # the same source gives the same file, whenever it is packed
 
-# Reads the agent from standard input, checks it, and becomes it. The file is gone as soon as the agent has read it.
+# Reads the agent from standard input, checks it, compiles it for the Python that is there, and becomes it: a migration
+# starts a dozen programs from that file, and each would compile its own part again. The file is gone as soon as the
+# agent has read it. (A compiled file's head: the magic number, no flags, no time, no size.)
 BOOTSTRAP = """\
-import hashlib, os, sys
+import hashlib, importlib.util, io, marshal, os, sys, zipfile
 size, digest = int(sys.argv[1]), sys.argv[2]
 data = b""
 while len(data) < size:
@@ -25,7 +27,11 @@ if hashlib.sha256(data).hexdigest() != digest: sys.exit("umsui: the agent arrive
 if os.geteuid(): sys.exit("umsui: the agent must run as root")
 os.makedirs("/run/umsui", 0o700, exist_ok=True)
 path = "/run/umsui/agent-%d.pyz" % os.getpid()
-with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file: file.write(data)
+file = open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
+with file, zipfile.ZipFile(io.BytesIO(data)) as sources, zipfile.ZipFile(file, "w") as compiled:
+    for name in sources.namelist():
+        code = marshal.dumps(compile(sources.read(name), name, "exec"))
+        compiled.writestr(name + "c", importlib.util.MAGIC_NUMBER + bytes(12) + code)
 os.execv(sys.executable, [sys.executable, "-IS", path, "serve"])
 """
 
