@@ -17,7 +17,7 @@ from umsui.errors import NotLoggedIn
 
 LATE = """
 import sys
-import umsui.cli.app, umsui.console.app, umsui.coordinator.server, umsui.coordinator.workflow
+import umsui.cli.app, umsui.console.app, umsui.coordinator.server, umsui.coordinator.engine
 print([name for name in sys.modules if name.split(".")[0] in ("azure", "msal", "google", "grpc", "requests")])
 """
 

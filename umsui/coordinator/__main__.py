@@ -14,9 +14,9 @@ import uvicorn
 
 from umsui import config, locations
 from umsui.coordinator.bus import Bus
+from umsui.coordinator.engine import Engine
 from umsui.coordinator.journal import Journal
 from umsui.coordinator.server import application
-from umsui.coordinator.workflow import Engine
 from umsui.errors import UmsuiError
 
 

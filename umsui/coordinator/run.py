@@ -22,6 +22,7 @@ from umsui.model import PHASE_OF, Event, Failure, Migration, Outcome, Overhead, 
 
 log = logging.getLogger(__name__)
 
+CANCELLED = "cancelled by the operator"
 BYTES = {field.name for field in fields(Traffic)}
 
 

@@ -21,10 +21,10 @@ from umsui.config import complaint
 from umsui.coordinator.client import ServiceDetail
 from umsui.coordinator.codec import encode
 from umsui.coordinator.details import benchmarks, first_container, node_details, service_details
+from umsui.coordinator.engine import Engine
 from umsui.coordinator.operations import machine_actions
 from umsui.coordinator.picture import slim
 from umsui.coordinator.streams import Messages, streamed, subscription
-from umsui.coordinator.workflow import Engine
 from umsui.decision import doctor, find_cluster, find_service
 from umsui.decision.api_checks import rights
 from umsui.decision.resolve import choose_node

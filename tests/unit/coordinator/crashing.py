@@ -13,11 +13,12 @@ from typing import Any
 from dbos import DBOS
 
 from umsui.config import Config
+from umsui.coordinator import engine as engine_module
 from umsui.coordinator import workflow
 from umsui.coordinator.bus import Bus
+from umsui.coordinator.engine import Engine
 from umsui.coordinator.journal import Journal
 from umsui.coordinator.run import Run
-from umsui.coordinator.workflow import Engine
 from umsui.interface.protocol import Order
 from umsui.model import Approach, Strategy, Traffic
 
@@ -148,8 +149,8 @@ def coordinator(folder: Path, first: bool) -> None:
     around(Journal, "record", nodes, lambda event: event.kind if event.kind == "outcome" else "")
     around(Run, "worked", nodes, lambda: "cleaned")
     around(Run, "has_done", nodes, lambda step: step.value)
-    workflow.APPROACHES = {KIND: lambda order: Move(nodes, order)}  # type: ignore[attr-defined]
-    workflow.plan = lambda asked, known, probes, history: plan_of(asked)  # type: ignore[attr-defined]
+    engine_module.APPROACHES = {KIND: lambda order: Move(nodes, order)}  # type: ignore[attr-defined]
+    engine_module.plan = lambda asked, known, probes, history: plan_of(asked)  # type: ignore[attr-defined]
     real_verify = workflow._verify
 
     def verify(run: Any) -> Any:

@@ -20,7 +20,7 @@ from umsui.model import Outcome
 from . import crashing
 
 FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["umsui.coordinator.workflow", "umsui.coordinator.server"])
+FORKS.set_forkserver_preload(["umsui.coordinator.engine", "umsui.coordinator.server"])
 
 UNTOUCHED = ["add:after", "verify:before", "planned:before"]
 UNDONE = [

@@ -17,11 +17,12 @@ from dbos import DBOS
 from tests.waiting import waiting_for
 from umsui.cli.follow import exit_of
 from umsui.config import Config
+from umsui.coordinator import engine as engine_module
 from umsui.coordinator import workflow
 from umsui.coordinator.bus import Bus
+from umsui.coordinator.engine import Engine
 from umsui.coordinator.journal import Decision, Journal
 from umsui.coordinator.run import Run
-from umsui.coordinator.workflow import Engine
 from umsui.core.session import AgentError
 from umsui.errors import BadInput, Cancelled, HostKeyChanged, Refused, UmsuiError, Unknown, Unreachable
 from umsui.interface.protocol import Order
@@ -51,8 +52,8 @@ def left(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Engine, Map
     engine = Engine(Config(), journal, Bus())
     engine.inventory = FakeInventory()  # type: ignore[assignment]
     patch = pytest.MonkeyPatch()
-    patch.setattr(workflow, "APPROACHES", {KIND: lambda order: scripts[order.id](order)})
-    patch.setattr(workflow, "plan", lambda asked, known, probes, history: plan_of(asked))
+    patch.setattr(engine_module, "APPROACHES", {KIND: lambda order: scripts[order.id](order)})
+    patch.setattr(engine_module, "plan", lambda asked, known, probes, history: plan_of(asked))
     engine.start(folder)
     waiting_for(lambda: not engine.running(), 20)
     patch.undo()
@@ -81,8 +82,8 @@ class World:
         self.inventory = FakeInventory()
         self.script = Script()
         engine.inventory = self.inventory  # type: ignore[assignment]
-        patch.setattr(workflow, "APPROACHES", {KIND: self.make})
-        patch.setattr(workflow, "plan", lambda asked, known, probes, history: plan_of(asked))
+        patch.setattr(engine_module, "APPROACHES", {KIND: self.make})
+        patch.setattr(engine_module, "plan", lambda asked, known, probes, history: plan_of(asked))
 
     def make(self, order: Order) -> Any:
         return self.script(order)
@@ -278,8 +279,8 @@ def test_without_a_decision_it_is_off(world: World, monkeypatch: pytest.MonkeyPa
 @pytest.fixture
 def post_copy(world: World) -> World:
     kind = (Approach.ORCHESTRATOR, Strategy.POST_COPY, "podman", "podman")
-    world.patch.setattr(workflow, "APPROACHES", {kind: world.make})
-    world.patch.setattr(workflow, "plan", lambda asked, *_: plan_of(asked, strategy=Strategy.POST_COPY))
+    world.patch.setattr(engine_module, "APPROACHES", {kind: world.make})
+    world.patch.setattr(engine_module, "plan", lambda asked, *_: plan_of(asked, strategy=Strategy.POST_COPY))
     return world
 
 
@@ -309,7 +310,7 @@ def test_post_copy_removes_nothing_when_pages_are_missing(post_copy: World, erro
 
 def test_refused_before_anything_is_touched(world: World) -> None:
     finding = Finding("criu-version", False, True, "CRIU is too old", "it fails", "install 4.2", "gcp-lab/n1")
-    world.patch.setattr(workflow, "plan", lambda asked, *_: plan_of(asked, findings=(finding,)))
+    world.patch.setattr(engine_module, "plan", lambda asked, *_: plan_of(asked, findings=(finding,)))
     done = world.migrate()
     assert done.outcome is Outcome.REFUSED
     assert exit_of(done) is Exit.REFUSED
@@ -327,7 +328,7 @@ def test_no_plan_can_be_made(world: World, error: Exception, code: Exit) -> None
     def fail(*_: Any) -> Any:
         raise error
 
-    world.patch.setattr(workflow, "plan", fail)
+    world.patch.setattr(engine_module, "plan", fail)
     done = world.migrate()
     assert done.outcome is Outcome.REFUSED
     assert exit_of(done) is code
@@ -503,7 +504,7 @@ def test_a_fault_while_verifying_is_no_refusal(world: World) -> None:
     def broken(*_: Any) -> Any:
         raise KeyError("a bug")
 
-    world.patch.setattr(workflow, "plan", broken)
+    world.patch.setattr(engine_module, "plan", broken)
     done = world.migrate()
     assert (done.outcome, exit_of(done)) == (Outcome.ROLLED_BACK, Exit.ROLLED_BACK)
     assert world.script.calls == []
@@ -514,7 +515,7 @@ def test_the_total_is_the_work_without_the_measuring(world: World) -> None:
         time.sleep(1.5)
         return plan_of(asked)
 
-    world.patch.setattr(workflow, "plan", slow_plan)
+    world.patch.setattr(engine_module, "plan", slow_plan)
     done = world.migrate({"connect": lambda order: time.sleep(0.05), "reserve": lambda order: time.sleep(0.05)})
     assert 0.1 <= done.overhead.creation < 1.0
     assert 0.1 <= done.overhead.total < 1.4  # without the plan
