@@ -26,6 +26,8 @@ RACY = 20_000_000  # ns; a change this close before a scan may carry the time th
 COMMON = ("rsync", "-aHAXS", "--numeric-ids", "--force", "--stats")
 LISTED = ("-I", "--from0", "--files-from=-", "--delete-missing-args")
 PRUNING = ("--delete", "--existing", "--ignore-existing")  # copies nothing
+MOVING = ("No such file or directory (2)", "No data available (61)")  # a file that went, or was cut short, meanwhile
+PRUNED = 5  # attempts; files that vanish under rsync's eyes keep it from removing any
 
 
 def entries(root: str, below: str = "") -> Iterator[Tuple[str, os.stat_result]]:
@@ -100,6 +102,7 @@ class Root:
             self.scanned = noted["scanned"]
         self.bytes = 0
         self.also = list(also)  # {"pid", "inside"}: further containers that have this tree, and where
+        self.unsure: Set[str] = set()  # what the last pass may have left undone
         self.always: Set[str] = set()  # files mapped shared and writable: their ctime may lag behind their content
 
     def observe(self) -> Set[str]:
@@ -110,6 +113,8 @@ class Root:
         if self.upper:
             differing |= self._hidden(differing & fresh.keys())
         self.snapshot, self.scanned = fresh, now
+        differing |= self.unsure
+        self.unsure = set()
         return differing | {path for path in self.always if os.path.lexists(os.path.join(self.source, path))}
 
     def _hidden(self, paths: Iterable[str]) -> Set[str]:
@@ -155,17 +160,41 @@ def start(root: Root, shell: str, log: Path, rate: float, what: Iterable[str] = 
         )
 
 
+class Unsteady(Trouble):
+    """Files went or shrank under the eyes of a live pass: it may have left something undone.
+
+    ``copied`` are the bytes of the files that it wrote.
+    """
+
+    def __init__(self, message: str, copied: int) -> None:
+        super().__init__("files-not-copied", message)
+        self.copied = copied
+
+
 def finish(process: "subprocess.Popen[bytes]", paths: Iterable[str], log: Path, timeout: Optional[float]) -> int:
-    """Give the waiting rsync its list and wait for its end; the bytes of the files that it wrote. Raises Trouble."""
+    """Give the waiting rsync its list and wait for its end; the bytes of the files that it wrote.
+
+    Raises Unsteady, Trouble.
+    """
     try:
         process.communicate(listed(paths), timeout=timeout)
     except subprocess.TimeoutExpired as error:
         process.kill()
         raise Trouble("timed-out", f"rsync did not end within {timeout:g} s") from error
     words = log.read_text(errors="replace")
-    # 24: files vanished while a live pass looked; the final pass is run on a tree that stands still
+    # 24: files vanished while a live pass looked; the final pass is run on a tree that stands still. Where they go
+    # or shrink while they are read it is 23, as for all else that is wrong.
     if process.returncode not in (0, 24):
-        raise Trouble("files-not-copied", f"rsync ended with {process.returncode}: {words.strip()[-600:]}")
+        errors = [line for line in words.splitlines() if line.startswith("rsync: ")]
+        message = f"rsync ended with {process.returncode}: {'; '.join(errors)[:600] or words.strip()[-600:]}"
+        if errors and all(line.endswith(MOVING) for line in errors):
+            raise Unsteady(message, _copied(words))
+        raise Trouble("files-not-copied", message)
+    return _copied(words)
+
+
+def _copied(words: str) -> int:
+    """The bytes of the files that rsync wrote, by its own account."""
     found = re.search(r"Total transferred file size: ([\d,]+)", words)
     return int(found.group(1).replace(",", "")) if found else 0
 
@@ -178,7 +207,22 @@ def live_pass(folder: Folder, root: Root, shell: str, rate: float) -> int:
     if first and not root.upper:
         # What is there already and must not be. Not more: a walk of rsync's own would also copy what appeared after
         # the scan, and when that is gone again before the next one, nobody would know that it has to go there, too.
-        finish(start(root, shell, log, rate, PRUNING), (), log, None)
-    copied = finish(start(root, shell, log, rate), paths, log, None) if paths else 0
+        _prune(root, shell, log, rate)
+    root.unsure = paths - root.snapshot.keys()  # to be removed; where they are back by now, they are copied
+    try:
+        copied = finish(start(root, shell, log, rate), paths, log, None) if paths else 0
+    except Unsteady as unsteady:
+        copied, root.unsure = unsteady.copied, paths
     root.bytes += copied
     return copied
+
+
+def _prune(root: Root, shell: str, log: Path, rate: float) -> None:
+    for attempt in range(PRUNED):
+        try:
+            finish(start(root, shell, log, rate, PRUNING), (), log, None)
+        except Unsteady:
+            if attempt == PRUNED - 1:
+                raise
+        else:
+            return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
+import signal
 import stat
 import subprocess
 import time
@@ -315,6 +316,33 @@ def test_what_appears_during_a_pass_and_goes_after_it_is_not_there(
     send(root)
     assert [path.name for path in there.iterdir()] == ["stays"]
     assert there.stat().st_mode & 0o777 == 0o710
+
+
+RESTLESS = """
+cd "$1"; echo hard >hard; echo a >a; n=0
+while :; do
+  n=$((n+1)); echo $n >.dot; echo $n >>grows; echo x >gone-$n; rm -f gone-$((n-1)); ln -f hard hard-again
+  mv -f a b 2>/dev/null || mv -f b a; echo short >truncated
+done
+"""
+
+
+def test_what_never_rests_is_whole_when_it_does(send: Any, tmp_path: Path) -> None:
+    """Files go and shrink while rsync reads them: the live passes go on, the last one makes up for it."""
+    here, there = tmp_path / "here", tmp_path / "there"
+    for folder in (here, there):
+        folder.mkdir()
+    for _ in range(8):
+        restless = subprocess.Popen(["sh", "-c", RESTLESS, "sh", str(here)], start_new_session=True)
+        root = Root("/data", str(here), str(there))
+        try:
+            for _ in range(3):
+                send(root, live=True)
+        finally:
+            os.killpg(restless.pid, signal.SIGKILL)
+            restless.wait()
+        send(root)
+        assert content(str(there)) == content(str(here))
 
 
 def test_law_passes_make_them_equal(send: Any, tmp_path_factory: pytest.TempPathFactory) -> None:
