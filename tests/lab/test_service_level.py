@@ -175,7 +175,7 @@ def test_the_agent_inside_is_killed(fresh_lab: RunningLab, host: str) -> None:
     done = umsui("migrate", "inside", *to)
     over.set()
     thread.join()
-    assert killed
+    assert killed, done.err
     assert done.code == 1, done.out
     assert done.document["outcome"] == "rolled-back"
     assert "inside" not in containers(fresh_lab, "gcp-1")
