@@ -17,8 +17,8 @@ RESTORE_RATE = 1.6e9  # CRIU reading them
 WIRE_RATE = 300e6  # ssh with AES-GCM, page server and dump sharing two cores
 UNKNOWN_BANDWIDTH = 117e6  # what 1 Gbit/s carries
 PER_PROCESS = 0.006  # a further process at freeze, dump and restore
-CREATION = 2.4  # verify, connect the ends, reserve the destination, arm
-AFTERWARDS = 0.9  # first reply, remove the source, clean up
+CREATION = 1.4  # connect the ends, reserve the destination, arm
+AFTERWARDS = 0.4  # first reply, remove the source, clean up
 PASS = 0.03  # the shortest pass over memory that is being written: look, send, hear that it is stored
 STREAM_START = 0.06  # starting a copy of its own (image, volumes)
 
