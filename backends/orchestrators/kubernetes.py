@@ -152,8 +152,10 @@ class Kubernetes:
         try:
             program = str(files("backends.orchestrators").joinpath("kubernetes_bridge.py"))
             argv = [sys.executable, "-IS", program, str(reader)]
-            ends = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-            return subprocess.Popen(argv, pass_fds=[reader], start_new_session=True, **ends)  # type: ignore[call-overload,no-any-return]
+            pipe = subprocess.PIPE
+            return subprocess.Popen(
+                argv, stdin=pipe, stdout=pipe, stderr=pipe, pass_fds=[reader], start_new_session=True
+            )
         finally:
             os.close(reader)
 

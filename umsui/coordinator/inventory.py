@@ -27,6 +27,7 @@ from umsui.model import (
     Node,
     Place,
     Power,
+    Service,
     ServiceState,
     Step,
 )
@@ -334,40 +335,13 @@ class Inventory:
             if told is not None and (fleet.trouble or not watched or told is ClusterState.CONNECTING):
                 state, error, fix = told, words, way
             age = max(age, now - fleet.seen) if fleet.seen and (fleet.trouble or not watched) else age
-        return Cluster(
-            name=config.name,
-            provider=config.provider,
-            orchestrator=config.orchestrator,
-            authority=config.authority,
-            protected=config.protected,
-            state=state,
-            error=error,
-            fix=fix,
-            age=age,
-            simulated=config.lab,
-            nodes=nodes,
-            services=tuple(sorted(services, key=lambda service: (service.name, service.node))),
-            until=until,
-        )
+        return replace(shown(config, nodes, services), state=state, error=error, fix=fix, age=age, until=until)
 
     def _by_api(self, config: ClusterConfig, api: ApiCluster, moves: Moves) -> Cluster:
         state, error, fix, age = api.condition()
         approach = usual_approach(config)
         services = [marked(service, moves, approach) for service in api.services]
-        return Cluster(
-            name=config.name,
-            provider=config.provider,
-            orchestrator=config.orchestrator,
-            authority=config.authority,
-            protected=config.protected,
-            state=state,
-            error=error,
-            fix=fix,
-            age=age,
-            simulated=config.lab,
-            nodes=api.nodes(),
-            services=tuple(sorted(services, key=lambda service: (service.name, service.node))),
-        )
+        return replace(shown(config, api.nodes(), services), state=state, error=error, fix=fix, age=age)
 
     def aged(self, watcher: Watcher | ApiNode, now: float) -> Node:
         """A node as it was last seen, with how long ago that was at ``now`` (Unix time)."""
@@ -394,3 +368,17 @@ class Inventory:
         state = next((each for each in order if each in states), ClusterState.UNREACHABLE)
         failed = next((watcher for watcher in watchers if watcher.node.error), None)
         return (state, failed.node.error, failed.fix) if failed else (state, "", "")
+
+
+def shown(config: ClusterConfig, nodes: tuple[Node, ...], services: Iterable[Service]) -> Cluster:
+    """A cluster as its config describes it, with what was found there."""
+    return Cluster(
+        name=config.name,
+        provider=config.provider,
+        orchestrator=config.orchestrator,
+        authority=config.authority,
+        protected=config.protected,
+        simulated=config.lab,
+        nodes=nodes,
+        services=tuple(sorted(services, key=lambda service: (service.name, service.node))),
+    )

@@ -17,7 +17,7 @@ from typing import Any
 from umsui.agent import nested
 from umsui.core.session import AgentError, Session
 from umsui.core.within import Within, exec_words
-from umsui.errors import BadInput, CommandFailed, Refused, Unknown
+from umsui.errors import BadInput, CommandFailed, Unknown
 from umsui.interface.orchestrator_level import LONG, OrchestratorLevel
 from umsui.interface.protocol import Order
 from umsui.model import Mount, Specification
@@ -156,17 +156,11 @@ class ContainerLevel(OrchestratorLevel):
 
     def _compare(self) -> None:
         self._room("destination", more=True)  # as the source has it by now
-        if not self._alike:
-            return
-        there, name = self.order.destination, self.order.specification.name
-        differences = there.orchestrator.differences(self._raw, there.orchestrator.raw(there.transport, name))
-        if differences:
-            listed = "; ".join(str(difference) for difference in differences[:5])
-            raise Refused(
-                f"the destination's outer container would differ: {listed}",
-                "deploy the service without these settings, or report them as a fault of umsui",
-                code="not-identical",
-            )
+        super()._compare()
+
+    @property
+    def _comparable(self) -> bool:
+        return self._alike
 
     @property
     def _data(self) -> list[Mount]:

@@ -161,7 +161,7 @@ class OrchestratorLevel:
         self._roots, self._log_format = prepared["roots"], prepared["log_format"]
 
     def _compare(self) -> None:
-        if not self._alike and self.approach != "orchestrator":
+        if not self._comparable:
             return
         differences = [each for each in self._differences(self._raw) if self._matters(str(each))]
         if differences:
@@ -171,6 +171,11 @@ class OrchestratorLevel:
                 "recreate the service without these settings, or report them as a fault of umsui",
                 code="not-identical",
             )
+
+    @property
+    def _comparable(self) -> bool:
+        """Whether the reserved container can be compared with the service's."""
+        return self._alike or self.approach == "orchestrator"
 
     @property
     def _alike(self) -> bool:
