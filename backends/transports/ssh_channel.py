@@ -7,6 +7,7 @@ import shlex
 import threading
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import paramiko
 from paramiko.common import cMSG_CHANNEL_REQUEST
@@ -57,7 +58,8 @@ def _request(channel: paramiko.Channel, kind: str, argument: str) -> None:
     message.add_string(kind)
     message.add_boolean(False)
     message.add_string(argument)
-    channel.get_transport()._send_user_message(message)  # type: ignore[attr-defined]
+    transport: Any = channel.get_transport()  # typeshed knows its public methods only
+    transport._send_user_message(message)
 
 
 def _watched(channel: paramiko.Channel) -> _Wake:

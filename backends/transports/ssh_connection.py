@@ -75,12 +75,11 @@ def connect(target: Target, dial: Dial, timeout: float) -> Connection:
         if isinstance(sock, socket.socket):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         transport = paramiko.Transport(sock)
-        try:
+        with contextlib.ExitStack() as undo:
+            undo.callback(transport.close)
             key = _handshake(transport, target, until)
             _log_in(transport, target, until)
-        except BaseException:
-            transport.close()
-            raise
+            undo.pop_all()
     return Connection(transport, key)
 
 

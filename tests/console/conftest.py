@@ -7,6 +7,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 import textual.app
@@ -26,14 +27,13 @@ SOON = 0.02
 async def settled(min_sleep: float = 0.0, max_sleep: float = 5.0) -> None:
     """Until the event loop has nothing left to do. Textual's pilot guesses that from the processor time of the last
     20 ms instead: slower by far, and wrong where the machine has other things to do."""
-    loop = asyncio.get_running_loop()
-    assert isinstance(loop, asyncio.BaseEventLoop)
+    loop: Any = asyncio.get_running_loop()  # what it still has to do is nobody's business but its own
     end, quiet = loop.time() + max_sleep, 0
     await asyncio.sleep(min_sleep)
     while quiet < 3 and loop.time() < end:
         await asyncio.sleep(0)
-        due = min((handle.when() for handle in loop._scheduled if not handle.cancelled()), default=math.inf)  # type: ignore[attr-defined]
-        if loop._ready:  # type: ignore[attr-defined]
+        due = min((handle.when() for handle in loop._scheduled if not handle.cancelled()), default=math.inf)
+        if loop._ready:
             quiet = 0
         elif (wait := due - loop.time()) < SOON:
             await asyncio.sleep(max(wait, 0.0))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from umsui.benchmarks import Benchmark
 from umsui.errors import BadInput
@@ -33,16 +34,16 @@ START = 1_764_000_000.0
 """When the tests' clock stands: 2025-11-24 16:00 UTC."""
 
 
-def node(cluster: str, name: str, load: float = 0.4, free: float = 0.6, **changes: object) -> Node:
+def node(cluster: str, name: str, load: float = 0.4, free: float = 0.6, **changes: Any) -> Node:
     made = Node(cluster, name, f"ops@{name}:22", ClusterState.LIVE, cores=4, memory=8192 * MIB,
                 memory_free=int(8192 * MIB * free), load=load)  # fmt: skip
-    return replace(made, **changes)  # type: ignore[arg-type]
+    return replace(made, **changes)
 
 
-def service(cluster: str, where: str, name: str, mib: int, **changes: object) -> Service:
+def service(cluster: str, where: str, name: str, mib: int, **changes: Any) -> Service:
     made = Service(cluster, where, name, f"{cluster}-{name}", f"localhost/{name}:latest", ServiceState.UP,
                    "Up 3 minutes", mib * MIB, 1, approach=Approach.ORCHESTRATOR)  # fmt: skip
-    return replace(made, **changes)  # type: ignore[arg-type]
+    return replace(made, **changes)
 
 
 def clusters() -> list[Cluster]:

@@ -9,6 +9,7 @@ from tests.console import scenario
 from tests.console.conftest import ready, select, text_of, until
 from tests.console.fake import FakeFeed, StillClock
 from umsui.console.app import Console
+from umsui.console.screens.board import Board
 from umsui.console.screens.help import Help
 from umsui.console.screens.migration import MigrationScreen
 from umsui.console.screens.migrations import MigrationsScreen
@@ -219,7 +220,8 @@ async def test_moving_services_and_the_status_line(app: Console, feed: FakeFeed)
         await pilot.press("escape")
         await select(pilot, "memhog")
         await pilot.press("m")
-        assert not app.screen.carry.busy  # type: ignore[attr-defined]
+        assert isinstance(app.screen, Board)
+        assert not app.screen.carry.busy
         await pilot.press("enter")
         await until(pilot, lambda: isinstance(app.screen, MigrationScreen))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 from textual.app import App
@@ -28,12 +29,12 @@ from umsui.console.screens.replay import ReplayScreen
 from umsui.console.screens.service import ServiceScreen
 from umsui.console.settings import Settings, load
 
-WHERE: dict[str, type[App[None]] | type[Screen[object]]] = {
+WHERE: dict[str, type[App[Any]] | type[Screen[Any]]] = {
     "board": Board, "drag": Board, "plan": PlanScreen, "limits": PlanScreen, "batch": BatchScreen,
     "migration": MigrationScreen, "migrations": MigrationsScreen,
     "service": ServiceScreen, "replay": ReplayScreen, "compare": CompareScreen, "cluster": ClusterScreen,
     "benchmarks": BenchmarksScreen, "export": ExportScreen, "help": Help, "confirm": Confirm, "app": Console,
-}  # type: ignore[dict-item]  # fmt: skip
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("action", keymap.ACTIONS, ids=lambda action: action.id)

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 
 import pytest
 
 from tests.conftest import RunningLab
-from tests.lab.job import memhog, traces, umsui, wait_for_outcome
+from tests.lab.job import memhog, traces, umsui, wait_for_outcome, wait_for_step
 from umsui import locations
 
 pytestmark = pytest.mark.lab
@@ -31,17 +28,8 @@ def start_until(step: str) -> str:
     """Start a migration of memhog and return its id when ``step`` has started."""
     options = ("--to", "gcp-lab", "--strategy", "stop-copy", "--json", "--yes", "--detach")
     migration = str(umsui("migrate", "azure-lab/memhog", *options).document["id"])
-    argv = [sys.executable, "-m", "umsui", "watch", migration, "--json"]
-    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as watch:
-        assert watch.stdout is not None
-        try:
-            for line in watch.stdout:
-                event = json.loads(line)
-                if event.get("kind") == "step" and (event.get("data") or event).get("step") == step:
-                    return migration
-        finally:
-            watch.kill()
-    pytest.fail(f"{step} was never told")
+    wait_for_step(migration, step)
+    return migration
 
 
 def where(lab: RunningLab) -> list[str]:

@@ -35,6 +35,21 @@ def umsui(*arguments: str, timeout: float = 110.0) -> Answer:
     return Answer(done.returncode, done.stdout, done.stderr)
 
 
+def wait_for_step(migration: str, step: str, state: str = "started") -> None:
+    """Until a migration has come so far; fails when it ends before."""
+    argv = [sys.executable, "-m", "umsui", "watch", migration, "--json"]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as watch:
+        assert watch.stdout is not None
+        try:
+            for line in watch.stdout:
+                event = json.loads(line)
+                if (event["kind"], event.get("step"), event.get("state")) == ("step", step, state):
+                    return
+        finally:
+            watch.kill()
+    raise AssertionError(f"{step} was never {state}")
+
+
 def memhog(lab: RunningLab, host: str, path: str = "/", port: int = 8000) -> dict[str, Any]:
     """What memhog answers on a host. Raises OSError when it does not."""
     with urllib.request.urlopen(f"http://{lab.host(host).address}:{port}{path}", timeout=30) as answer:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from collections.abc import Iterator
 
 import pytest
 
 from tests.conftest import RunningLab
-from tests.lab.job import containers, memhog, traces, umsui, wait_for_outcome
+from tests.lab.job import containers, memhog, traces, umsui, wait_for_outcome, wait_for_step
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(240)]
 
@@ -29,18 +26,8 @@ def copying(lab: RunningLab) -> str:
     umsui("services", "--refresh")
     options = ("--to", "gcp-lab", "--bandwidth", "4MB/s", "--detach", "--json", "--yes")
     migration = str(umsui("migrate", "azure-lab/slow", *options).document["id"])
-    argv = [sys.executable, "-m", "umsui", "watch", migration, "--json"]
-    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as watch:
-        assert watch.stdout is not None
-        try:
-            for line in watch.stdout:
-                event = json.loads(line)
-                assert event["kind"] != "outcome", event
-                if event["kind"] == "step" and event["step"] == "copy-ahead":
-                    return migration
-        finally:
-            watch.kill()
-    pytest.fail("nothing was copied")
+    wait_for_step(migration, "copy-ahead")
+    return migration
 
 
 SOURCE = [

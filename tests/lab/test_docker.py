@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import socket
-import subprocess
-import sys
 import time
 
 import pytest
 
 from tests.conftest import RunningLab
-from tests.lab.job import containers, memhog, started, traces, umsui, wait_for_outcome
+from tests.lab.job import containers, memhog, started, traces, umsui, wait_for_outcome, wait_for_step
 from tests.lab.test_main_job import Writer
 from tests.waiting import waiting_for
 
@@ -81,21 +79,6 @@ def test_redis_loses_no_acknowledged_write(mixed: RunningLab) -> None:
     assert mixed.run(THERE, "docker", "volume", "ls", "-q").split() == []
 
 
-def wait_for(migration: str, step: str, state: str) -> None:
-    """Until the migration has come so far."""
-    argv = [sys.executable, "-m", "umsui", "watch", migration, "--json"]
-    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as watch:
-        assert watch.stdout is not None
-        try:
-            for line in watch.stdout:
-                event = json.loads(line)
-                if (event["kind"], event.get("step"), event.get("state")) == ("step", step, state):
-                    return
-        finally:
-            watch.kill()
-    pytest.fail(f"{step} was never {state}")
-
-
 KILL_RELAY = "for p in $(grep -lasz relay /proc/[0-9]*/cmdline | cut -d/ -f3); do grep -qasz '^relay$' /proc/$p/cmdline"
 KILL_RELAY += " && kill -9 $p; done; true"
 
@@ -108,7 +91,7 @@ def test_what_fails_before_the_commit_leaves_the_source_running(mixed: RunningLa
     umsui("lab", "shape", "200mbit")  # the memory takes 5 s: the service is frozen when the trouble comes
     begun = umsui("migrate", "m1", "--to", "gcp-lab", "--strategy", "stop-copy", "--json", "--yes", "--detach")
     migration = str(begun.document["id"])
-    wait_for(migration, "freeze", "done")
+    wait_for_step(migration, "freeze", "done")
     if trouble == "cancelled":
         umsui("cancel", migration)
     elif trouble == "relay killed":

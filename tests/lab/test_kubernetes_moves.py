@@ -5,8 +5,6 @@ from __future__ import annotations
 import datetime
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -18,7 +16,7 @@ import pytest
 from backends.orchestrators.kubernetes_manifests import MARK
 from tests.conftest import RunningLab, claim_instance
 from tests.lab.clusters import APPS, PODS, Clusters
-from tests.lab.job import umsui, wait_for_outcome
+from tests.lab.job import umsui, wait_for_outcome, wait_for_step
 from tests.waiting import waiting_for
 from umsui import lab as lab_module
 from umsui import locations
@@ -276,19 +274,6 @@ def test_a_pod_that_is_evicted_meanwhile_ends_the_move(clusters: Clusters) -> No
     assert clusters.pods("aks-lab", "dep")[0]["metadata"]["name"] != name
     assert clusters.read("gke-lab", name) is None
     assert marked(clusters) == []
-
-
-def wait_for_step(migration: str, step: str) -> None:
-    """Until a migration's step has begun."""
-    follow = subprocess.Popen(
-        [sys.executable, "-m", "umsui", "watch", migration, "--json"], stdout=subprocess.PIPE, text=True
-    )
-    assert follow.stdout is not None
-    for line in follow.stdout:
-        if f'"step": "{step}"' in line and '"started"' in line:
-            break
-    follow.kill()
-    follow.wait()
 
 
 @pytest.mark.parametrize("where", ["aks-1", "gke-1"])

@@ -16,6 +16,7 @@ from textual.app import App
 from textual.driver import Driver
 from textual.drivers.linux_driver import LinuxDriver
 from textual.filter import LineFilter
+from textual.notifications import SeverityLevel
 
 from umsui.console import clipboard, keymap, themes, words
 from umsui.console.ascii import AsciiFilter
@@ -223,8 +224,8 @@ class Console(App[None], inherit_bindings=False):
     def on_told(self, message: Told) -> None:
         """A toast."""
         severity = message.severity
-        kind = "error" if severity == "error" else "warning" if severity == "warning" else "information"
-        self.notify(message.text, title=message.title, severity=kind, markup=False)  # type: ignore[arg-type]
+        kind: SeverityLevel = "error" if severity == "error" else "warning" if severity == "warning" else "information"
+        self.notify(message.text, title=message.title, severity=kind, markup=False)
 
     def show_soon(self) -> None:
         """Show the world now, or at the next frame."""

@@ -44,10 +44,11 @@ class TypeAhead:
 
     def _parted(self, event: Typed) -> list[Typed]:
         """Esc and a letter in one packet arrive as Alt and that letter. Where nobody has bound that, they are two."""
-        letter = event.character if isinstance(event, events.Key) and event.key.startswith("alt+") else None
-        if letter is None or event.key in self._app.screen.active_bindings:  # type: ignore[union-attr]
+        if not (isinstance(event, events.Key) and event.key.startswith("alt+") and event.character):
             return [event]
-        return [events.Key("escape", "\x1b"), events.Key(letter, letter)]
+        if event.key in self._app.screen.active_bindings:
+            return [event]
+        return [events.Key("escape", "\x1b"), events.Key(event.character, event.character)]
 
     async def _send(self, event: Typed) -> None:
         target = self._target()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -42,15 +42,14 @@ class AsyncClient:
         reader, writer = await asyncio.open_unix_connection(str(self._path), limit=LIMIT)
         head = [f"{method} {target} HTTP/1.0", "Host: umsui", "Content-Type: application/json"]
         head += [f"Content-Length: {len(body)}", "", ""]
-        try:
+        with ExitStack() as undo:
+            undo.callback(writer.close)
             writer.write("\r\n".join(head).encode() + body)
             await writer.drain()
             status = int((await reader.readline()).split()[1])
             while (await reader.readline()).strip():
                 pass
-        except BaseException:
-            writer.close()
-            raise
+            undo.pop_all()
         return reader, writer, status
 
     async def _call(self, method: str, target: str, body: bytes = b"") -> Any:

@@ -12,7 +12,7 @@ import time
 import uuid
 from collections import defaultdict
 from dataclasses import replace
-from typing import Protocol
+from typing import Any, Protocol
 
 from fastapi import FastAPI
 
@@ -135,9 +135,9 @@ class Operations:
 
     # -- its thread -------------------------------------------------------------------------------------------------
 
-    def _change(self, operation: Operation, **values: object) -> Operation:
+    def _change(self, operation: Operation, **values: Any) -> Operation:
         with self._lock:
-            changed = replace(self._known[operation.id], **values)  # type: ignore[arg-type]
+            changed = replace(self._known[operation.id], **values)
             self._known[operation.id] = changed
         return changed
 

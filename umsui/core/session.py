@@ -60,14 +60,14 @@ class Session:
         alarm = threading.Timer(START, self._stream.close)
         alarm.daemon = True
         alarm.start()
-        try:
+        with contextlib.ExitStack() as undo:
+            undo.callback(self.close)
+            undo.callback(alarm.cancel)
             self._stream.write(packed.data)
-            return self._greeting()
-        except BaseException:
-            self.close()
-            raise
-        finally:
-            alarm.cancel()
+            greeting = self._greeting()
+            undo.pop_all()
+        alarm.cancel()
+        return greeting
 
     def _greeting(self) -> dict[str, Any]:
         try:

@@ -76,13 +76,12 @@ def build(target: Path, make: Callable[[Path], None], report: Report) -> None:
         if temporary.exists():  # we hold the lock: its builder is dead
             shutil.rmtree(temporary)
         temporary.mkdir()
-        try:
+        with contextlib.ExitStack() as undo:
+            undo.callback(shutil.rmtree, temporary, ignore_errors=True)
             make(temporary)
             temporary.rename(target)
-            _forget_others(target)
-        except BaseException:
-            shutil.rmtree(temporary, ignore_errors=True)
-            raise
+            undo.pop_all()
+        _forget_others(target)
 
 
 def _forget_others(target: Path) -> None:

@@ -103,11 +103,10 @@ def up(rate: str | None, orchestrator: str, report: Report) -> Status:
             if _anything_left(lab):
                 report("removing what is left of an earlier lab")
                 _remove(lab)
-            try:
+            with contextlib.ExitStack() as undo:
+                undo.callback(_remove, lab)
                 _start(lab, orchestrator, made, report)
-            except BaseException:
-                _remove(lab)
-                raise
+                undo.pop_all()
         if rate is not None:
             _shape(lab, wanted)
             report(f"links: {wanted or 'unshaped'}")

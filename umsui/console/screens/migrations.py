@@ -9,6 +9,7 @@ from typing import Any
 
 from textual.app import ComposeResult
 from textual.containers import Vertical
+from textual.widgets import Input
 
 from umsui.console import keymap, words
 from umsui.console.messages import Answered, Told
@@ -145,7 +146,7 @@ class MigrationsScreen(Page[None]):
     def on_mount(self) -> None:
         """Ask for those before our time."""
         self.action_refresh_now()
-        self.query_one(".filter").placeholder = "words, outcome:committed, to:gcp-lab, from:, strategy:"  # type: ignore[attr-defined]
+        self.query_one(".filter", Input).placeholder = "words, outcome:committed, to:gcp-lab, from:, strategy:"
 
     def action_refresh_now(self) -> None:
         """Ask again."""

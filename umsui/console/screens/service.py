@@ -10,6 +10,7 @@ from collections import deque
 
 from textual.app import ComposeResult, SuspendNotSupported
 from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.widgets import Input
 
 from umsui.console import keymap, words
 from umsui.console.ears import FIRST_RETRY, LONGEST_RETRY, TROUBLE
@@ -70,7 +71,7 @@ class ServiceScreen(Page[bool]):
         self.choose("processes" if self.size.height >= 30 else "log")
         self.action_refresh_now()
         self.run_worker(self._follow(), group="log", exclusive=True)
-        self.query_one(".filter").placeholder = "search the log; n older, N newer"  # type: ignore[attr-defined]
+        self.query_one(".filter", Input).placeholder = "search the log; n older, N newer"
 
     def action_refresh_now(self) -> None:
         """Ask again."""
