@@ -145,7 +145,7 @@ def bounded(call: Callable[[], T], seconds: float, what: str) -> T:
     def run() -> None:
         try:
             found.append(call())
-        except BaseException as error:
+        except BaseException as error:  # whatever it is, it is raised where it was asked for
             failed.append(error)
 
     thread = threading.Thread(target=run, name=what, daemon=True)

@@ -250,7 +250,10 @@ class Cgroup:
 
 
 def awaits_child(pid: int) -> bool:
-    """Whether one of its threads is in vfork(2), or in a clone(2) like it, until the child has memory of its own."""
+    """Whether one of its threads is in vfork(2), or in a clone(2) like it, until the child has memory of its own.
+
+    False where that may not be seen: CRIU then finds out, and the move is undone.
+    """
     with contextlib.suppress(FileNotFoundError, ProcessLookupError, PermissionError):
         for task in os.listdir(f"/proc/{pid}/task"):
             where = Path(f"/proc/{pid}/task/{task}/wchan").read_text()

@@ -51,7 +51,7 @@ class Package:
 
 @cache
 def package() -> Package:
-    """Pack ``umsui.agent`` (about 20 kB)."""
+    """Pack ``umsui.agent`` (about 105 kB)."""
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
 
