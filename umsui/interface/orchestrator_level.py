@@ -16,10 +16,11 @@ from dataclasses import replace
 from typing import Any
 
 from umsui.agent.binds import is_data
-from umsui.core.session import AgentError, Session
-from umsui.errors import Cancelled, Refused, UmsuiError, Unknown, Unreachable
+from umsui.core.session import AgentError
+from umsui.errors import Refused, UmsuiError, Unknown, Unreachable
 from umsui.interface import neutral
-from umsui.interface.protocol import End, Order
+from umsui.interface.by_agents import ByAgents
+from umsui.interface.protocol import Order
 from umsui.model import Mount, Strategy, Traffic
 
 LONG = 3600.0  # seconds: steps that move data while the service runs; cancelling ends them earlier
@@ -29,14 +30,11 @@ SWITCH = 120.0  # seconds that the service may stand still before the migration 
 SOON = 1.0  # seconds of memory left to send: the ends are armed meanwhile (an engine that is armed answers nobody else)
 
 
-class OrchestratorLevel:
+class OrchestratorLevel(ByAgents):
     """One migration between two hosts with podman or docker (a ``umsui.interface.protocol.Move``)."""
 
-    approach = "orchestrator"  # which of the agent's ends it works with
-
     def __init__(self, order: Order) -> None:
-        self.order = order
-        self._sessions: dict[str, Session] = {}
+        super().__init__(order)
         self._traffic = Traffic()
         self._facts: dict[str, Any] = {}
         self._kinds: dict[str, str] = {}  # what the bound paths are at the source
@@ -49,40 +47,6 @@ class OrchestratorLevel:
         self._off = False  # it is being undone: nothing more is begun
         self._paging, self._looking = threading.Lock(), threading.Lock()
         self._lock = threading.Lock()
-        self._starting = {"source": threading.Lock(), "destination": threading.Lock()}
-        order.agents.listen(order.id, order.emit)
-
-    # -- agents -----------------------------------------------------------------------------------------------------
-
-    def _session(self, role: str) -> Session:
-        with self._starting[role]:
-            session = self._sessions.get(role)
-            if session is None or not session.alive:
-                session = self._start(role)
-                session.call(f"{role}.open", migration=self.order.id, engine=self._engine(role), approach=self.approach)
-                self._sessions[role] = session
-            return session
-
-    def _start(self, role: str) -> Session:
-        """An agent at that end."""
-        end = self._end(role)
-        return self.order.agents.at(end.place, end.transport, end.user)
-
-    def _engine(self, role: str) -> str:
-        """What the agent of that end manages the service with."""
-        return self._end(role).orchestrator.name
-
-    def _end(self, role: str) -> End:
-        return self.order.source if role == "source" else self.order.destination
-
-    def _ask(self, method: str, timeout: float = 30.0, **params: Any) -> dict[str, Any]:
-        """Ask the agent of the end that the method names (``source.copy`` …)."""
-        role = method.partition(".")[0]
-        return self._session(role).call(method, timeout, migration=self.order.id, **params)
-
-    def _step_aside(self) -> None:
-        if self.order.cancelled():
-            raise Cancelled("cancelled by the operator")
 
     # -- pre-migration ----------------------------------------------------------------------------------------------
 
@@ -388,9 +352,6 @@ class OrchestratorLevel:
         for role in ("source", "destination"):
             self._ask(f"{role}.close")
 
-    def _known(self, role: str) -> bool:
-        return bool(self._ask(f"{role}.noted")["state"])
-
     def _own_volumes(self) -> list[str]:
         mounts = [mount for mount in self.order.specification.mounts if mount.kind == "volume"]
         return [mount.source for mount in mounts if mount.source not in self._elsewhere]
@@ -437,8 +398,3 @@ class OrchestratorLevel:
         """Bytes moved so far."""
         moved = self._traffic
         return replace(moved, wire=moved.memory + moved.rootfs + moved.volumes + moved.image)
-
-    def close(self) -> None:
-        """Drop the agents' connections; changes nothing at the nodes."""
-        for session in self._sessions.values():
-            session.close()
