@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -105,5 +106,7 @@ def _save(screen: Screen[Any], name: str, text: str) -> str:
         )
         return name
     path = Path.cwd() / name
-    path.write_text(text, encoding="utf-8")
+    unfinished = path.with_name(f".{name}.{os.getpid()}")
+    unfinished.write_text(text, encoding="utf-8")
+    unfinished.replace(path)  # who waits for the file finds all of it
     return str(path)
