@@ -129,10 +129,27 @@ class ApiOrchestrator(Orchestrator, Protocol):
         Raises Unreachable and its kinds as soon as that cannot be told any more, BadInput for a wrong config.
         """
 
-    def talk(self, transport: Transport, service: str, name: str) -> subprocess.Popen[bytes]:
-        """A local program joined with this socket of umsui's supervisor in the service; its three ends are pipes.
+    def deploy(
+        self,
+        transport: Transport,
+        node: str,
+        spec: Specification,
+        requests: Mapping[str, float],
+        ready: Callable[[], None],
+    ) -> str:
+        """Start a service, on ``node`` unless that is "", and wait until it runs and ``ready`` returns; its id.
 
-        The end of its input is told to the other side.
+        ``requests`` is what is kept free for it: ``memory`` in bytes, ``cpu`` in cores; its limits may be higher.
+        Raises CommandFailed, Refused, or what ``ready`` raises; then nothing is left of it.
+        """
+
+    def program(
+        self, transport: Transport, service: str, argv: Sequence[str], *, framed: bool = False
+    ) -> subprocess.Popen[bytes]:
+        """A local program joined with a command in the service's container; its three ends are pipes.
+
+        ``framed``: the command takes its input in frames (four bytes of length, then that much; none is the end), and
+        so is told of its end. Elsewhere the end of the input ends the program and the connection.
         """
 
     def node_facts(self, transport: Transport, node: str) -> Mapping[str, Any]:
@@ -151,12 +168,32 @@ class ApiOrchestrator(Orchestrator, Protocol):
         """What must stay as it is while the service is moved; ``created``, Unix time. Raises BadInput: it is gone."""
 
     def reserve(
-        self, transport: Transport, node: str, spec: Specification, particulars: Sequence[str], migration: str
+        self,
+        transport: Transport,
+        node: str,
+        spec: Specification,
+        particulars: Sequence[str],
+        migration: str,
+        *,
+        checkpoint: str = "",
     ) -> None:
         """Create and start the service so that it waits for a restore, marked as this migration's; nobody is led to it.
 
+        With the image of a ``checkpoint``, its node's runtime restores it; it is not waited for here.
         Raises Refused for what is in the way there, CommandFailed when it does not start.
         """
+
+    def starts(self, transport: Transport, service: str) -> bool:
+        """Whether what was reserved runs. Raises CommandFailed when it cannot be started."""
+
+    def note_address(self, transport: Transport, service: str, address: str) -> None:
+        """The address of what was reserved, as long as its API does not know it."""
+
+    def container(self, transport: Transport, service: str) -> str:
+        """The service's container, as its node's runtime knows it. Raises BadInput."""
+
+    def checkpoint(self, transport: Transport, service: str, within: float) -> None:
+        """Have the service's node checkpoint it, which takes ``within`` seconds at most; returns when that is done."""
 
     def reserved(self, transport: Transport, service: str) -> str:
         """The migration that it was reserved for; "" when there is none."""

@@ -144,7 +144,7 @@ def _google(home: Path) -> Iterator[Proposal]:
 
 def document(taken: Sequence[Proposal]) -> str:
     """The config file, as TOML."""
-    lines = ["# Made by `umsui init`. `umsui doctor` tells what the nodes lack; README.md has all keys."]
+    lines = ["# Made by `umsui init`. `umsui doctor` tells what the nodes lack; docs/clouds.md has all keys."]
     for each in taken:
         lines += ["", "[[clusters]]", f"name = {_toml(each.name)}".ljust(30) + f"  # {each.what}"]
         lines += [f"# {each.note}"] if each.note else []

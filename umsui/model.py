@@ -127,6 +127,19 @@ PHASE_OF: Mapping[Step, Phase] = {
 }
 
 
+SHARE_OF: Mapping[Step, str] = {
+    Step.CONNECT: "creation",
+    Step.RESERVE: "creation",
+    Step.COPY_AHEAD: "transfer",
+    Step.FREEZE: "checkpoint",
+    Step.CHECKPOINT: "checkpoint",
+    Step.TRANSFER: "transfer",
+    Step.RESTORE: "restoration",
+    Step.COMMIT: "restoration",
+}
+"""Which field of ``Overhead``, the paper's breakdown, a step's seconds belong to; transfer overlaps the checkpoint."""
+
+
 @dataclass(frozen=True, slots=True)
 class Port:
     """A port that a service publishes on its node."""
@@ -185,6 +198,11 @@ class Specification:
     ulimits: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     health: Mapping[str, Any] = field(default_factory=dict)
     parts: tuple[Specification, ...] = ()  # of a service of several containers: each one's own
+
+    @property
+    def volumes(self) -> tuple[Mount, ...]:
+        """Its mounts that are named volumes."""
+        return tuple(mount for mount in self.mounts if mount.kind == "volume")
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,7 @@ RIGHTS = (
     ("list", "persistentvolumeclaims", ""),
 )
 """What a move asks for at both ends, beside what its owner and its volumes need."""
+CHECKPOINTS = "nodes/proxy"  # the right that the kubelet's checkpoint asks for, in the whole cluster
 REPLICAS = "umsuiReplicas"  # of its owners: added to a pod as the API has it
 
 _ARCHITECTURES = {"amd64": "x86_64", "arm64": "aarch64"}
@@ -114,7 +115,7 @@ class Kubernetes:
     def address(self, transport: Transport, service: str) -> str:
         """The pod's own address; "" while it has none."""
         with _there(service):
-            return str(self._pod(transport, service).read().get("status", {}).get("podIP") or "")
+            return self._pod(transport, service).address()
 
     def node_facts(self, transport: Transport, node: str) -> Mapping[str, Any]:
         """What the API tells of a node, with the names of ``umsui.interface.facts.NodeFacts``."""
@@ -125,6 +126,7 @@ class Kubernetes:
         ]
         facts: dict[str, Any] = {"orchestrator": self.name, "orchestrator_version": version.removeprefix("v")}
         facts["lacking_rights"] = lacking
+        facts["checkpoints"] = api.may("create", CHECKPOINTS)
         try:
             found = api.get(f"/api/v1/nodes/{node}")
         except CommandFailed:
@@ -140,24 +142,43 @@ class Kubernetes:
 
     # -- inside -----------------------------------------------------------------------------------------------------
 
-    def talk(self, transport: Transport, service: str, name: str) -> subprocess.Popen[bytes]:
-        """A local program joined with this socket of umsui's supervisor in the pod; its three ends are pipes."""
+    def program(
+        self, transport: Transport, service: str, argv: Sequence[str], *, framed: bool = False
+    ) -> subprocess.Popen[bytes]:
+        """A local program joined with a command in the pod; its three ends are pipes."""
         api = _way(transport).api
-        words = [manifests.INIT, "--talk", "--framed", *([name] if name != "talk" else [])]
-        query = urlencode({"command": words, "stdin": "true", "stdout": "true", "stderr": "true"}, doseq=True)
-        told = {**api.access.connection(), "path": f"{self._pod(transport, service).path}/exec?{query}"}
+        query = urlencode({"command": argv, "stdin": "true", "stdout": "true", "stderr": "true"}, doseq=True)
+        path = f"{self._pod(transport, service).path}/exec?{query}"
+        told = {**api.access.connection(), "path": path, "framed": framed}
         reader, writer = os.pipe()
         with os.fdopen(writer, "w") as file:
             file.write(json.dumps(told))  # a few kilobytes: a pipe holds 64
         try:
             program = str(files("backends.orchestrators").joinpath("kubernetes_bridge.py"))
-            argv = [sys.executable, "-IS", program, str(reader)]
+            bridge = [sys.executable, "-IS", program, str(reader)]
             pipe = subprocess.PIPE
             return subprocess.Popen(
-                argv, stdin=pipe, stdout=pipe, stderr=pipe, pass_fds=[reader], start_new_session=True
+                bridge, stdin=pipe, stdout=pipe, stderr=pipe, pass_fds=[reader], start_new_session=True
             )
         finally:
             os.close(reader)
+
+    def deploy(
+        self,
+        transport: Transport,
+        node: str,
+        spec: Specification,
+        requests: Mapping[str, float],
+        ready: Callable[[], None],
+    ) -> str:
+        """Start a service, on ``node`` unless that is "", and wait until it is ``ready``; its uid."""
+        pod, claims = manifest(spec)
+        (container,) = pod["spec"]["containers"]
+        container["resources"]["requests"] = {key: f"{each:.15g}" for key, each in requests.items()}
+        container["terminationMessagePolicy"] = "FallbackToLogsOnError"  # so that the API tells why it ended
+        if node:
+            pod["spec"]["affinity"] = manifests.on_node(node)
+        return self._pod(transport, spec.name).deploy(pod, claims, ready)
 
     # -- the steps of a move ----------------------------------------------------------------------------------------
 
@@ -167,7 +188,14 @@ class Kubernetes:
             return self._pod(transport, service).identity()
 
     def reserve(
-        self, transport: Transport, node: str, spec: Specification, particulars: Sequence[str], migration: str
+        self,
+        transport: Transport,
+        node: str,
+        spec: Specification,
+        particulars: Sequence[str],
+        migration: str,
+        *,
+        checkpoint: str = "",
     ) -> None:
         """Make the pod and what it needs; it waits, nobody is led to it. Raises Refused, CommandFailed."""
         if particulars:
@@ -176,7 +204,25 @@ class Kubernetes:
             pod, claims = manifest(spec)
             objects = {"persistentvolumeclaims": claims, "configmaps": [], "secrets": []}
             found = {"pod": pod, "owners": [], "objects": objects}
-        self._pod(transport, spec.name).reserve(found, node, migration)
+        self._pod(transport, spec.name).reserve(found, node, migration, checkpoint)
+
+    def starts(self, transport: Transport, service: str) -> bool:
+        """Whether the pod's container runs. Raises CommandFailed when it cannot be made."""
+        return self._pod(transport, service).started()
+
+    def note_address(self, transport: Transport, service: str, address: str) -> None:
+        """What ``address`` answers while the kubelet does not tell."""
+        self._pod(transport, service).note_address(address)
+
+    def container(self, transport: Transport, service: str) -> str:
+        """The id of the pod's container, as its node knows it. Raises BadInput."""
+        with _there(service):
+            return self._pod(transport, service).container()
+
+    def checkpoint(self, transport: Transport, service: str, within: float) -> None:
+        """Have the kubelet checkpoint the pod's container; returns when that is done."""
+        with _there(service):
+            self._pod(transport, service).checkpoint(within)
 
     def reserved(self, transport: Transport, service: str) -> str:
         """The migration that the pod was made for; "" when there is none."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -85,13 +86,39 @@ def access(path: Path | None, context: str | None) -> Access:
             expires = _instant(status.get("expirationTimestamp"))
         loader = loading.kube_config.KubeConfigLoader(merged, active_context=current, config_base_path=None)
         configuration = client.Configuration()
-        loader.load_and_set(configuration)
+        with _loading:
+            loader.load_and_set(configuration)
+            _keep_in_memory(configuration, loading.kube_config)
     except loading.ConfigException as error:
         fix = f"known contexts: {', '.join(contexts(path)) or 'none'}"
         raise BadInput(f"context {current} of {files}: {error}", fix, code="config") from error
     configuration.retries = False  # an attempt more would take its time again
     namespace = loader.current_context["context"].get("namespace") or "default"
     return Access(configuration, current, namespace, login, expires)
+
+
+_loading = threading.Lock()  # the client has one list of its files for all kubeconfigs
+_memory: dict[bytes, int] = {}  # contents of files that are in memory only, and their descriptors
+
+
+def _keep_in_memory(configuration: Any, kube_config: Any) -> None:
+    """Certificates and keys that the client has written into files: none is left behind, however this process ends.
+
+    Who is started by us can read them, too, as long as we live. Elsewhere than on Linux the client's files stay until
+    the process ends.
+    """
+    if not hasattr(os, "memfd_create"):
+        return
+    written = set(kube_config._temp_files.values())
+    for name in ("ssl_ca_cert", "cert_file", "key_file"):
+        path = getattr(configuration, name)
+        if path in written:
+            content = Path(path).read_bytes()
+            if content not in _memory:
+                _memory[content] = os.memfd_create("umsui-kubeconfig")
+                os.write(_memory[content], content)
+            setattr(configuration, name, f"/proc/{os.getpid()}/fd/{_memory[content]}")
+    kube_config._cleanup_temp_files()
 
 
 def _merged(files: str) -> Any:

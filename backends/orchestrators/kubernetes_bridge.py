@@ -2,9 +2,10 @@
 
 ``python -IS kubernetes_bridge.py FD``: what to connect to comes as JSON from descriptor FD (never from the command
 line: it has credentials). Standard library only, so that it is up in no time. The end of the input cannot be told to
-the other side (``v4.channel.k8s.io`` has no word for it), so the input is sent in frames: four bytes of length, big
-endian, and that much; none at all is the end. The command in the pod has to take it so (``/umsui/init --talk
---framed``). Ends with the command's own status.
+the other side (``v4.channel.k8s.io`` has no word for it). Where that matters, the input is sent in frames (``framed``):
+four bytes of length, big endian, and that much; none at all is the end. The command in the pod has to take it so
+(``/umsui/init --talk --framed``). Elsewhere the input goes as it is, and its end breaks the connection off, which the
+command sees as its end. Ends with the command's own status.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 CHUNK = 1 << 17
+SILENCE = 30  # seconds until the other end is asked whether it is there: balancers forget who is silent for minutes
 PATIENCE = 15.0  # seconds for a connection, and for the API to begin
 STDIN, STDOUT, STDERR, STATUS = b"\0", 1, 2, 3
 BINARY, CLOSE, PING, PONG = 2, 8, 9, 10
@@ -32,6 +34,8 @@ def connect(told: dict[str, Any]) -> tuple[ssl.SSLSocket | socket.socket, bytes]
     host, port = url.hostname or "", url.port or (443 if url.scheme == "https" else 80)
     way: ssl.SSLSocket | socket.socket = socket.create_connection((host, port), timeout=PATIENCE)
     way.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    way.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)  # a word may be waited for while gigabytes go elsewhere
+    way.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, SILENCE)
     if url.scheme == "https":
         context = ssl.create_default_context(cafile=told["ca"] or None)
         if not told["verify"]:
@@ -95,8 +99,9 @@ def frame(kind: int, data: bytes) -> bytes:
 class Bridge:
     """Everything that goes to and fro, in one thread."""
 
-    def __init__(self, way: ssl.SSLSocket | socket.socket, rest: bytes) -> None:
+    def __init__(self, way: ssl.SSLSocket | socket.socket, rest: bytes, framed: bool) -> None:
         self.way = way
+        self.framed = framed
         self.came = bytearray(rest)
         self.out = bytearray()
         self.message = bytearray()  # of several parts
@@ -106,6 +111,8 @@ class Bridge:
         """Until the command ends; its status."""
         status = self.take()
         while status is None:
+            if not (self.input or self.framed or self.out):
+                return 0  # whoever could be told of its status has gone
             self.wait()
             self.send()
             status = self.receive()
@@ -122,7 +129,10 @@ class Bridge:
         if 0 in ready:
             part = os.read(0, CHUNK)
             self.input = bool(part)
-            self.out += frame(BINARY, STDIN + struct.pack(">I", len(part)) + part)
+            if self.framed:
+                part = struct.pack(">I", len(part)) + part
+            if part:
+                self.out += frame(BINARY, STDIN + part)
 
     def send(self) -> None:
         """As much of what is to go as goes now."""
@@ -210,7 +220,7 @@ def main(descriptor: int) -> int:
     with os.fdopen(descriptor, "rb") as file:
         told = json.load(file)
     try:
-        return Bridge(*connect(told)).run()
+        return Bridge(*connect(told), told["framed"]).run()
     except BrokenPipeError:
         return 1
     except OSError as error:

@@ -12,10 +12,13 @@ Json = dict[str, Any]
 MARK = "umsui.io/migration"  # label: whatever was made for a migration that is not settled
 LABELS = "umsui.io/labels"  # annotation: the labels that it gets when it runs
 PASSIVE = "umsui.io/passive"  # annotation: not empty while it waits for its restore
-OURS = (LABELS, PASSIVE)
+IMAGE = "umsui.io/image"  # annotation: the service's own image, of a pod that was restored from another one
+ADDRESS = "umsui.io/address"  # annotation: the address of a pod whose kubelet tells of it only when it runs
+OURS = (LABELS, PASSIVE, IMAGE, ADDRESS)
 VARIABLE = "UMSUI_PASSIVE"  # how the supervisor is told so, each time that the container is started
 INIT = "/umsui/init"
-OPENS = {"exec": {"command": [INIT, "--open"]}, "periodSeconds": 1, "failureThreshold": 3600}
+NESTED = "UMSUI_NESTED"  # a variable of outer pods: umsui.agent.nested reads it
+OPENS = {"periodSeconds": 1, "failureThreshold": 3600}  # a probe that succeeds when the service has arrived
 ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
 
 _OF_THE_API = ("uid", "resourceVersion", "creationTimestamp", "selfLink", "generation", "managedFields", "generateName")
@@ -93,8 +96,17 @@ def _token_volumes(spec: Json) -> list[Json]:
     return [volume for volume in spec.get("volumes") or () if volume["name"] in names]
 
 
-def passive(pod: Json, node: str, migration: str) -> Json:
-    """The manifest of a pod that waits for its restore on ``node``, where no Service or controller finds it."""
+def own_image(pod: Mapping[str, Any]) -> str:
+    """The image that the pod's container was first started from."""
+    noted = (pod["metadata"].get("annotations") or {}).get(IMAGE)
+    return str(noted or pod["spec"]["containers"][0].get("image") or "")
+
+
+def passive(pod: Json, node: str, migration: str, checkpoint: str = "") -> Json:
+    """The manifest of a pod that waits for its restore on ``node``, where no Service or controller finds it.
+
+    ``checkpoint`` is the image of one; without it, umsui inside the pod's own image waits.
+    """
     made = bare(pod)
     spec, labels = made["spec"], made["metadata"].pop("labels", {})
     tokens = {each["name"] for each in _token_volumes(spec)}
@@ -103,18 +115,40 @@ def passive(pod: Json, node: str, migration: str) -> Json:
     spec["volumes"] = [each for each in spec.get("volumes") or () if each["name"] not in tokens]
     container = spec["containers"][0]
     container["volumeMounts"] = [each for each in container.get("volumeMounts") or () if each["name"] not in tokens]
-    reference = {"fieldRef": {"fieldPath": f"metadata.annotations['{PASSIVE}']"}}
-    others = [each for each in container.get("env") or () if each["name"] != VARIABLE]
-    container["env"] = [*others, {"name": VARIABLE, "valueFrom": reference}]
-    if container.get("livenessProbe") or container.get("readinessProbe") or container.get("startupProbe"):
-        container["startupProbe"] = OPENS  # until it runs, nobody may judge whether it is well
-    on_node = {"matchFields": [{"key": "metadata.name", "operator": "In", "values": [node]}]}
-    required = {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [on_node]}}
-    spec["affinity"] = {"nodeAffinity": required}
-    notes = made["metadata"].get("annotations") or {}
-    made["metadata"]["annotations"] = {**notes, PASSIVE: migration, LABELS: json.dumps(labels)}
+    container["image"] = own_image(pod)
+    container["env"] = [each for each in container.get("env") or () if each["name"] != VARIABLE]
+    notes = made["metadata"].setdefault("annotations", {})
+    if checkpoint:
+        notes[IMAGE] = container["image"]
+        container |= {"image": checkpoint, "imagePullPolicy": "Never"}
+        (container.get("lifecycle") or {}).pop("postStart", None)  # it has started already
+    else:
+        _wait_inside(container)
+    spec["affinity"] = on_node(node)
+    notes |= {PASSIVE: migration, LABELS: json.dumps(labels)}
     made["metadata"]["labels"] = {MARK: migration}
     return made
+
+
+def _wait_inside(container: Json) -> None:
+    """Let what is inside a container wait for a restore at each start, as long as the pod's annotation says so."""
+    reference = {"fieldRef": {"fieldPath": f"metadata.annotations['{PASSIVE}']"}}
+    container["env"] = [*container["env"], {"name": VARIABLE, "valueFrom": reference}]
+    if container.get("livenessProbe") or container.get("readinessProbe") or container.get("startupProbe"):
+        container["startupProbe"] = {**OPENS, "exec": {"command": opened(container)}}  # until then, nobody may judge it
+
+
+def on_node(name: str) -> Json:
+    """The affinity of a pod that may run there and nowhere else."""
+    found = {"matchFields": [{"key": "metadata.name", "operator": "In", "values": [name]}]}
+    return {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [found]}}}
+
+
+def opened(container: Json) -> Sequence[str]:
+    """The command that succeeds in it as soon as its service has arrived."""
+    if any(each["name"] == NESTED for each in container.get("env") or ()):
+        return ["/bin/sh", "-c", "[ ! -e /umsui/passive ]"]
+    return [INIT, "--open"]
 
 
 def claim(found: Json, classes: Sequence[str]) -> Json:

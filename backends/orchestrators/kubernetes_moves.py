@@ -10,14 +10,14 @@ from typing import Any
 
 from backends.orchestrators import kubernetes_manifests as manifests
 from backends.orchestrators.kubernetes_api import Api, Conflict, Json, NotFound
-from backends.orchestrators.kubernetes_manifests import LABELS, MARK, PASSIVE
+from backends.orchestrators.kubernetes_manifests import ADDRESS, LABELS, MARK, PASSIVE
 from backends.orchestrators.kubernetes_pods import controller, instant
 from umsui.errors import CommandFailed, Refused, TimedOut
 
 STARTED = 120.0  # seconds until a pod's container runs: its image may have to be pulled
 HOMELESS = 15.0  # seconds that a pod may find no node: its volume has to be made first
 SETTLED = 30.0  # seconds until controllers have seen what they were told
-GONE = 60.0  # seconds until a pod has ended
+GONE = 150.0  # seconds until a pod has ended: a loaded kubelet tells late
 CORE = "/api/v1"
 APPS = "/apis/apps/v1"
 PATHS = {"Deployment": "deployments", "ReplicaSet": "replicasets", "StatefulSet": "statefulsets"}
@@ -116,10 +116,51 @@ class Pod:
 
         _until(gone, GONE, f"the pod {self._name} does not end")
 
+    # -- a new service ----------------------------------------------------------------------------------------------
+
+    def deploy(self, made: Json, claims: Sequence[Json], ready: Callable[[], None]) -> str:
+        """Make a pod and the claims that are not there, and wait until it runs and is ``ready``; its uid.
+
+        What was made for one that does not get there is removed.
+        """
+        with contextlib.ExitStack() as undo:
+            for claim in claims:
+                path = self._path("persistentvolumeclaims", claim["metadata"]["name"])
+                if self._make_claim(path, claim):
+                    undo.callback(self._api.delete, path)
+            try:
+                pod = self._api.create(self._path("pods"), made)
+            except Conflict as error:
+                what = f"there is a pod {self._name} already"
+                raise Refused(what, "remove it, or name this one otherwise", code="name-taken") from error
+            undo.callback(self._end, pod)
+            _until(self.started, STARTED, f"the pod {self._name} does not start")
+            ready()
+            undo.pop_all()
+        return str(pod["metadata"]["uid"])
+
+    def _make_claim(self, path: str, claim: Json) -> bool:
+        """False where it is there, with its data; one that is just being removed is waited for."""
+
+        def going() -> bool:
+            try:
+                return bool(self._api.get(path)["metadata"].get("deletionTimestamp"))
+            except NotFound:
+                return False
+
+        _until(lambda: not going(), GONE, f"the claim {claim['metadata']['name']} is not removed")
+        with contextlib.suppress(Conflict):
+            self._api.create(self._path("persistentvolumeclaims"), claim)
+            return True
+        return False
+
     # -- the destination --------------------------------------------------------------------------------------------
 
-    def reserve(self, found: Json, node: str, migration: str) -> None:
-        """Make the pod and all that it needs here; it is started, and waits."""
+    def reserve(self, found: Json, node: str, migration: str, checkpoint: str = "") -> None:
+        """Make the pod and all that it needs here; it is started, and waits.
+
+        Of the image of a ``checkpoint`` it is not told here when it waits: its container starts with the commit.
+        """
         for owner in found["owners"][-1:]:
             self._refuse_taken(owner)
         account = found["pod"]["spec"].get("serviceAccountName") or "default"
@@ -127,7 +168,7 @@ class Pod:
         for resource in CARRIED:
             for each in found["objects"][resource]:
                 self._carry(resource, each, migration)
-        made = manifests.passive(found["pod"], node, migration)
+        made = manifests.passive(found["pod"], node, migration, checkpoint)
         made["metadata"]["name"] = self._name
         try:
             self._api.create(self._path("pods"), made)
@@ -135,7 +176,8 @@ class Pod:
             raise Refused(
                 f"there is a pod {self._name} already", "remove or rename it there", code="name-taken"
             ) from error
-        _until(self._started, STARTED, f"the pod {self._name} does not start")
+        if not checkpoint:
+            _until(self.started, STARTED, f"the pod {self._name} does not start")
 
     def _refuse_taken(self, owner: Json) -> None:
         """Try to make its owner: whatever is in the way is found before anything is touched."""
@@ -174,20 +216,23 @@ class Pod:
                 what = f"{resource[:-1]} {name} is there already, with other contents"
                 raise Refused(what, "make both the same, or remove it there", code="not-identical") from error
 
-    def _started(self) -> bool:
+    def started(self) -> bool:
         """Whether its container runs. Raises CommandFailed with the words of whoever cannot make it."""
         status = self.read().get("status") or {}
         words = next((each["message"] for each in status.get("conditions") or () if _refused(each)), "")
         self._homeless = (self._homeless or time.monotonic()) if words else 0.0
         if words and time.monotonic() - self._homeless > HOMELESS:
             raise CommandFailed(f"no node takes the pod {self._name}: {words}", code="unschedulable")
+        container: Json = (status.get("containerStatuses") or [{}])[0]
+        state: Json = container.get("state") or {}
+        ends = [((container.get(key) or {}).get("terminated") or {}).get("message") for key in ("state", "lastState")]
+        ended = next(filter(None, ends), "")
         if status.get("phase") in ("Failed", "Succeeded"):
-            words = status.get("message") or status.get("reason") or "its container ended"
+            words = status.get("message") or ended or status.get("reason") or "its container ended"
             raise CommandFailed(f"the pod {self._name} does not start: {words}", code="not-started")
-        state: Json = ((status.get("containerStatuses") or [{}])[0]).get("state") or {}
         waiting = state.get("waiting") or {}
         if waiting.get("reason") in HOPELESS:
-            words = f"{waiting['reason']}: {waiting.get('message') or 'no words'}"
+            words = f"{waiting['reason']}: {ended or waiting.get('message') or 'no words'}"
             raise CommandFailed(f"the pod {self._name} does not start: {words}", code="not-started")
         return bool(state.get("running"))
 
@@ -200,8 +245,10 @@ class Pod:
 
     def discard(self, migration: str) -> None:
         """Remove whatever is marked as this migration's."""
-        if self.reserved() == migration:
-            self._end(self.read())
+        with contextlib.suppress(NotFound):  # it has just gone
+            pod = self.read()
+            if (pod["metadata"].get("labels") or {}).get(MARK) == migration:
+                self._end(pod)
         for resource in CARRIED:
             for each in self._api.get(self._path(resource), labelSelector=f"{MARK}={migration}")["items"]:
                 self._api.delete(self._path(resource, each["metadata"]["name"]))
@@ -221,7 +268,7 @@ class Pod:
             for each in self._api.get(self._path(resource), labelSelector=f"{MARK}={mark}")["items"]:
                 path = self._path(resource, each["metadata"]["name"])
                 self._api.patch(path, {"metadata": {"labels": {MARK: None}}})
-        notes = {LABELS: None, PASSIVE: None}
+        notes = {LABELS: None, PASSIVE: None, ADDRESS: None}
         self._api.patch(self.path, {"metadata": {"labels": {MARK: None}, "annotations": notes}})
 
     def _adopt(self, owner: Json) -> None:
@@ -244,6 +291,28 @@ class Pod:
         kind = owner["kind"]
         what = f"the new {kind} does not take the pod over"
         _until(lambda: controller(self.read()["metadata"]).get("kind") == kind, SETTLED, what)
+
+    def checkpoint(self, within: float) -> None:
+        """Have the kubelet checkpoint its container; the request lasts as long as that does."""
+        pod = self.read()
+        where = f"{self._namespace}/{self._name}/{pod['spec']['containers'][0]['name']}"
+        path = f"{CORE}/nodes/{pod['spec']['nodeName']}/proxy/checkpoint/{where}?timeout={within:.0f}"
+        self._api.create(path, {}, timeout=within)
+
+    def note_address(self, address: str) -> None:
+        """Its address, which the kubelet tells of only when it runs."""
+        self._api.patch(self.path, {"metadata": {"annotations": {ADDRESS: address}}})
+
+    def address(self) -> str:
+        """Its own address; "" while it has none."""
+        found = self.read()
+        noted = (found["metadata"].get("annotations") or {}).get(ADDRESS)
+        return str(found.get("status", {}).get("podIP") or noted or "")
+
+    def container(self) -> str:
+        """The id of its container, as its node knows it; "" while it has none."""
+        status = (self.read().get("status", {}).get("containerStatuses") or [{}])[0]
+        return str(status.get("containerID") or "").rpartition("/")[2]
 
     def identity(self) -> dict[str, str]:
         """What must not change while it is moved."""

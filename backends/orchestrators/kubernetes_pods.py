@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from backends.orchestrators.kubernetes_manifests import own_image
 from umsui.model import ClusterState, Node, Port, Service, ServiceState
 
 Json = Mapping[str, Any]
@@ -60,7 +61,7 @@ def pod(found: Json, cluster: str, default: str) -> Pod:
         node=str(spec.get("nodeName") or ""),
         name=short(meta["namespace"], meta["name"], default),
         id=str(meta["uid"]),
-        image=str(containers[0].get("image") or ""),
+        image=own_image(found),
         state=state,
         status=words,
         ports=tuple(ports(containers)),

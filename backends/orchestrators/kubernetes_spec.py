@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from backends.orchestrators.kubernetes_manifests import ACCOUNT, VARIABLE
+from backends.orchestrators.kubernetes_manifests import ACCOUNT, VARIABLE, own_image
 from backends.orchestrators.kubernetes_pods import owner, ports, quantity
 from umsui.model import Mount, Port, Specification
 
 Json = dict[str, Any]
 PORTS = "umsui.io/ports"  # annotation: where its ports were published, of what comes from a host
+APPARMOR = "container.apparmor.security.beta.kubernetes.io/main"  # annotation; a field from 1.30 on
 GROUPS = "umsui.io/groups"  # as umsui.interface.api_ends has it
 ENGINES_RESTART = {"no": "Never", "on-failure": "OnFailure", "always": "Always", "unless-stopped": "Always"}
 RESTART = {"Always": "always", "OnFailure": "on-failure", "Never": "no"}
@@ -29,7 +30,7 @@ def specification(pod: Json, service: str) -> Specification:
     status: Json = next(iter(pod.get("status", {}).get("containerStatuses") or ()), {})
     return Specification(
         name=service,
-        image=str(container.get("image") or ""),
+        image=own_image(pod),
         image_id=str(status.get("imageID") or "").rpartition("@")[2],
         entrypoint=tuple(container.get("command") or ()),
         command=tuple(container.get("args") or ()),
@@ -97,7 +98,7 @@ def elsewhere(pod: Json) -> Iterator[tuple[bool, str]]:
 
 
 def manifest(spec: Specification, volume: int = 1 << 30) -> tuple[Json, list[Json]]:
-    """A pod for what podman or docker ran, and the claims of its volumes, of so many bytes each."""
+    """A pod for a specification, and the claims of its volumes, of so many bytes each."""
     limits = {"memory": str(spec.memory_limit)} if spec.memory_limit else {}
     limits |= {"cpu": f"{spec.cpu_limit:g}"} if spec.cpu_limit else {}
     named = [mount for mount in spec.mounts if mount.kind in ("volume", "tmpfs")]
@@ -105,6 +106,7 @@ def manifest(spec: Specification, volume: int = 1 << 30) -> tuple[Json, list[Jso
     capabilities = {"add": [_plain(each) for each in spec.cap_add], "drop": [_plain(each) for each in spec.cap_drop]}
     security: Json = {"capabilities": capabilities, "readOnlyRootFilesystem": spec.read_only}
     security |= {"privileged": True} if spec.privileged else {}
+    security |= {"seccompProfile": {"type": "Unconfined"}} if "seccomp=unconfined" in spec.security_options else {}
     user, _, group = spec.user.partition(":")
     security |= {"runAsUser": int(user)} if user.isdigit() else {}
     security |= {"runAsGroup": int(group)} if group.isdigit() else {}
@@ -129,7 +131,10 @@ def manifest(spec: Specification, volume: int = 1 << 30) -> tuple[Json, list[Jso
         "metadata": {
             "name": spec.name,
             "labels": {key: text for key, text in spec.labels.items() if _label(key, text)},
-            "annotations": {PORTS: ",".join(f"{p.host}:{p.container}/{p.protocol}" for p in spec.ports)},
+            "annotations": {
+                PORTS: ",".join(f"{p.host}:{p.container}/{p.protocol}" for p in spec.ports),
+                **({APPARMOR: "unconfined"} if "apparmor=unconfined" in spec.security_options else {}),
+            },
         },
         "spec": {
             "containers": [container],

@@ -22,7 +22,7 @@ def _service(container: Mapping[str, Any], survey: Survey, cluster: str, node: s
     word = str(container.get("State", "")).lower()
     state = STATES.get(word, ServiceState.STOPPED)
     names = container.get("Names") or [identity[:12]]
-    started = float(max(0, container.get("StartedAt") or 0)) if state is not ServiceState.STOPPED else 0.0
+    started = _started(container) if state is not ServiceState.STOPPED else 0.0
     labels = {str(key): str(value) for key, value in (container.get("Labels") or {}).items()}
     return Service(
         cluster=cluster,
@@ -31,7 +31,7 @@ def _service(container: Mapping[str, Any], survey: Survey, cluster: str, node: s
         id=identity,
         image=str(container.get("Image", "")),
         state=state,
-        status=_status(container, word, started),
+        status=_status(container, word),
         memory=survey.memory.get(identity, 0),
         processes=survey.processes.get(identity, 0),
         ports=_ports(container.get("Ports") or ()),
@@ -42,11 +42,17 @@ def _service(container: Mapping[str, Any], survey: Survey, cluster: str, node: s
     )
 
 
-def _status(container: Mapping[str, Any], word: str, started: float) -> str:
+def _started(container: Mapping[str, Any]) -> float:
+    """When it began to run here: podman does not know that of one that it restored, but it was created just before."""
+    return float(max(0, container.get("StartedAt") or 0) or max(0, container.get("Created") or 0))
+
+
+def _status(container: Mapping[str, Any], word: str) -> str:
     """Podman's own words, without the age of what it does not know the start of: a container restored from docker is
     "Up 292 years" to it, counted from the year 1."""
     status = str(container.get("Status") or word)
-    return "Up" if status.startswith("Up ") and not started else status
+    known = float(container.get("StartedAt") or 0) > 0
+    return status if known or not status.startswith("Up ") else "Up"
 
 
 def _ports(ports: Any) -> tuple[Port, ...]:

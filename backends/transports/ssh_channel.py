@@ -69,8 +69,9 @@ def _watched(channel: paramiko.Channel) -> _Wake:
     return wake
 
 
-def _lost(host: str, argv: Sequence[str]) -> Unreachable:
-    return Unreachable(f"the connection to {host} broke during `{say(argv)}`", code="connection-lost")
+def _lost(host: str, argv: Sequence[str], channel: paramiko.Channel) -> Unreachable:
+    why = str(getattr(channel.get_transport(), "saved_exception", None) or "") or "the host closed it"
+    return Unreachable(f"the connection to {host} broke during `{say(argv)}`: {why}", code="connection-lost")
 
 
 def complete(
@@ -110,7 +111,7 @@ def complete(
         kill(channel)
         raise TimedOut(f"`{say(argv)}` on {host} closed its output but did not end within {timeout:.3g} s")
     if channel.exit_status == -1 and not channel.get_transport().is_active():
-        raise _lost(host, argv)
+        raise _lost(host, argv, channel)
     return Completed(channel.exit_status, bytes(out), bytes(err))
 
 
@@ -156,7 +157,7 @@ class SshStream:
                 return channel.recv(size)
             if ended:
                 if not channel.eof_received and not channel.get_transport().is_active():
-                    raise _lost(self._host, self._argv)
+                    raise _lost(self._host, self._argv, self._channel)
                 return b""
             self._wake.wait()
 
@@ -170,7 +171,7 @@ class SshStream:
             if self._channel.get_transport().is_active():
                 message = f"`{say(self._argv)}` on {self._host} has ended: {self.stderr_tail() or 'it said nothing'}"
                 raise Unreachable(message, code="ended") from error
-            raise _lost(self._host, self._argv) from error
+            raise _lost(self._host, self._argv, self._channel) from error
 
     def finish(self) -> None:
         """No more input; its output can still be read. Like ``close``, may be called twice."""

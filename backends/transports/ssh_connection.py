@@ -54,7 +54,7 @@ class Connection:
     def _watch(self) -> None:
         # TCP alone notices a host without power after many minutes, and a stopped sshd never.
         while not self._closed.wait(HEARTBEAT) and self.alive:
-            deadline = threading.Timer(PATIENCE, self.transport.close)
+            deadline = threading.Timer(PATIENCE, self._give_up)
             deadline.daemon = True
             deadline.start()
             try:
@@ -62,6 +62,10 @@ class Connection:
                     self.transport.global_request("keepalive@openssh.com", wait=True)
             finally:
                 deadline.cancel()
+
+    def _give_up(self) -> None:
+        self.transport.saved_exception = TimeoutError(f"it did not answer for {PATIENCE:g} s")  # for who lost it
+        self.transport.close()
 
 
 def connect(target: Target, dial: Dial, timeout: float) -> Connection:

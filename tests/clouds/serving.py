@@ -44,7 +44,7 @@ _connections: WeakValueDictionary[tuple[str, int], Protocol] = WeakValueDictiona
 class Protocol(H11Protocol):
     """uvicorn's, remembered by its client's address, so that a request can reset its connection."""
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: Any) -> None:
         """As uvicorn's."""
         super().connection_made(transport)
         if self.client is not None:

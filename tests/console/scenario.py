@@ -192,7 +192,8 @@ def benchmarks() -> list[Benchmark]:
     """One that runs, one that is over."""
 
     def row(tool: str, strategy: str, mib: int, run: int, down: float) -> dict[str, object]:
-        return {"figure": "compare", "tool": tool, "approach": "orchestrator", "strategy": strategy, "mib": mib,
+        return {"figure": "compare", "tool": tool, "approach": "orchestrator", "strategy": strategy,
+                "source": "podman", "destination": "podman", "mib": mib,
                 "processes": 1, "run": run, "outcome": "committed", "downtime": down, "total": down * 2 + 1.3,
                 "intact": not (tool == "podman" and run == 3)}  # fmt: skip
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from unittest.mock import patch
 
+import pytest
+
 from tests.console import scenario
 from tests.console.conftest import ready, select, text_of, until
 from tests.console.fake import FakeFeed, StillClock
 from umsui.console.app import Console
+from umsui.console.filter import Filter
 from umsui.console.screens.board import Board
 from umsui.console.screens.help import Help
 from umsui.console.screens.migration import MigrationScreen
@@ -94,6 +97,20 @@ async def test_filter(app: Console) -> None:
             assert {s.name for c in board.columns.values() for s in c.cards.services} == names
             await pilot.press("escape")
         await until(pilot, lambda: not board.has_class("-filtering"))
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("state:bogus", "bogus"),
+        ("web -state:x", "moving"),
+        ("approach:q", "container"),
+        ("state:running approach:o", ""),
+    ],
+)
+def test_a_filter_that_nothing_can_pass_says_so(text: str, word: str) -> None:
+    assert word in Filter(text).complaint
+    assert bool(Filter(text).complaint) == bool(word)
 
 
 async def test_clouds_are_tabs_where_it_is_narrow(app: Console) -> None:

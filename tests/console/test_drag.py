@@ -96,6 +96,21 @@ async def test_by_keys(app: Console, feed: FakeFeed) -> None:
         assert not board.carry.busy
 
 
+async def test_by_keys_to_another_node_of_its_cluster(app: Console, feed: FakeFeed) -> None:
+    async with app.run_test(size=WIDE) as pilot:
+        board = await ready(pilot)
+        await select(pilot, "memhog")
+        home = board.world.clusters["azure-lab"]
+        assert len(home.nodes) > 1
+        await pilot.press("m")
+        while board.carry.target != "azure-lab":
+            await pilot.press("left")
+        await until(pilot, lambda: "drop: " in text_of(pilot), "the quick estimate")
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, PlanScreen), "the plan")
+        assert app.screen.request.to == "azure-lab"
+
+
 async def test_the_hints_are_those_of_the_hand(app: Console) -> None:
     async with app.run_test(size=WIDE) as pilot:
         board = await ready(pilot)

@@ -28,6 +28,7 @@ from umsui.console.screens.plan import PlanScreen
 from umsui.console.screens.replay import ReplayScreen
 from umsui.console.screens.service import ServiceScreen
 from umsui.console.settings import Settings, load
+from umsui.console.widgets.lines import KeyLine
 
 WHERE: dict[str, type[App[Any]] | type[Screen[Any]]] = {
     "board": Board, "drag": Board, "plan": PlanScreen, "limits": PlanScreen, "batch": BatchScreen,
@@ -82,8 +83,8 @@ async def test_keys_can_be_rebound(app: Console) -> None:
 async def test_keys_in_the_footer_can_be_clicked(app: Console) -> None:
     async with app.run_test(size=(120, 36)) as pilot:
         await ready(pilot)
-        line = app.screen.query_one(".keys")
-        text = "".join(run[0] for run in line._lines[0])  # type: ignore[attr-defined]
+        line = app.screen.query_one(KeyLine)
+        text = "".join(run[0] for run in line._lines[0])
         await pilot.click(".keys", offset=(text.index("? help"), 0))
         await until(pilot, lambda: isinstance(app.screen, Help), "help")
 

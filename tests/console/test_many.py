@@ -152,7 +152,8 @@ async def test_many_are_dragged_planned_confirmed_and_moved_a_few_at_a_time(app:
         await committed(pilot, feed, "redis")
         await pilot.press("b")
         await until(pilot, lambda: "3 of 3" in text_of(pilot))
-        assert [m.turn for m in app.many.moves].count(Turn.DONE) == 3  # type: ignore[union-attr]
+        assert app.many is not None
+        assert [m.turn for m in app.many.moves].count(Turn.DONE) == 3
 
 
 async def test_drain_by_dragging_the_header_asks_for_each_service_of_a_protected_cluster(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from dataclasses import replace
+from functools import partial
 
 import pytest
 from textual.pilot import Pilot
@@ -18,6 +19,12 @@ from umsui.console.screens.migration import MigrationScreen
 from umsui.console.screens.migrations import MigrationsScreen
 from umsui.console.screens.service import ServiceScreen
 from umsui.model import MigrationRequest, Strategy
+
+
+def shows(pilot: Pilot[None], piece: str) -> bool:
+    """Whether the screen has it."""
+    return piece in text_of(pilot)
+
 
 WIDE = (120, 36)
 
@@ -50,7 +57,7 @@ async def test_live_from_first_step_to_report(app: Console, feed: FakeFeed) -> N
         await until(pilot, lambda: "✓ committed" in text_of(pilot))
         for piece in ("118 ms  ✓ within 80\u2013210 ms", "3.41 s  ✓ within 2.9\u20134.4 s", "as a client saw it",
                       "creation", "332 ms", "0 freeze", "checksum of memory holds", "10.77.0.12:8000"):  # fmt: skip
-            await until(pilot, lambda piece=piece: piece in text_of(pilot), piece)  # type: ignore[misc]
+            await until(pilot, partial(shows, pilot, piece), piece)
 
 
 async def test_a_second_console_shows_the_same(feed: FakeFeed, clock: StillClock) -> None:
@@ -193,12 +200,14 @@ async def test_migrations_list(app: Console, feed: FakeFeed) -> None:
         assert "▲ above" in text_of(pilot)
         await pilot.press("down", "j", "k", "r", "enter")
         await until(pilot, lambda: isinstance(app.screen, MigrationScreen))
-        assert app.screen.migration_id == "past-1"  # type: ignore[attr-defined]
+        assert isinstance(app.screen, MigrationScreen)
+        assert app.screen.migration_id == "past-1"
         await pilot.press("escape")
         await pilot.click(".table", offset=(10, 5))
         await pilot.click(".table", offset=(10, 5))
         await until(pilot, lambda: isinstance(app.screen, MigrationScreen))
-        assert app.screen.migration_id == "past-4"  # type: ignore[attr-defined]
+        assert isinstance(app.screen, MigrationScreen)
+        assert app.screen.migration_id == "past-4"
 
 
 async def test_service_screen(app: Console) -> None:

@@ -10,6 +10,7 @@ from textual.pilot import Pilot
 from tests.console import pictures
 from tests.console.conftest import ready, select, text_of, until
 from tests.console.fake import FakeFeed
+from umsui.console.app import Console
 from umsui.console.screens.migration import MigrationScreen
 from umsui.console.screens.replay import ReplayScreen
 from umsui.console.screens.service import ServiceScreen
@@ -28,7 +29,8 @@ async def migration(pilot: Pilot[None], feed: FakeFeed, upto: float | None = Non
     await ready(pilot)
     started = feed.start(MigrationRequest("azure-lab/memhog", "gcp-lab"))
     feed.say(replace(feed.known[started.id], budget=0.3))
-    pilot.app.open_migration(started.id)  # type: ignore[attr-defined]
+    assert isinstance(pilot.app, Console)
+    pilot.app.open_migration(started.id)
     await until(pilot, lambda: isinstance(pilot.app.screen, MigrationScreen))
     feed.play(upto)
     await until(pilot, lambda: ("no reply" if upto else "committed") in text_of(pilot))

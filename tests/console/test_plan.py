@@ -186,6 +186,7 @@ async def test_limits_are_edited_and_planned_within(app: Console, feed: FakeFeed
         await pilot.press("escape")
         assert app.screen is screen, "Esc leaves the field first"
         assert screen.query_one("#max-downtime", Input).value == "0.5"
+        await until(pilot, lambda: "'x' is no duration" not in text_of(pilot), "nothing is wrong any more")
         await pilot.press("c")
         assert app.clipboard.endswith("--node azure-2 --max-downtime 0.5 --bandwidth 100mbit")
         await pilot.press("enter")

@@ -15,7 +15,7 @@ from tests.console.conftest import ready, select, text_of, until
 from tests.console.fake import FakeFeed, StillClock
 from umsui.console.app import Console
 from umsui.console.picture import taken
-from umsui.console.screens.benchmarks import BenchmarksScreen
+from umsui.console.screens.benchmarks import BenchmarksScreen, grouped
 from umsui.console.screens.board import Board
 from umsui.console.screens.cluster import ClusterScreen
 from umsui.console.screens.compare import CompareScreen
@@ -331,7 +331,8 @@ async def played(pilot: Pilot[None], feed: FakeFeed) -> ReplayScreen:
     migration = feed.start(MigrationRequest("azure-lab/memhog", "gcp-lab"))
     feed.play()
     await pilot.pause(0.1)
-    pilot.app.open_replay(migration.id)  # type: ignore[attr-defined]
+    assert isinstance(pilot.app, Console)
+    pilot.app.open_replay(migration.id)
     await until(pilot, lambda: isinstance(pilot.app.screen, ReplayScreen) and bool(pilot.app.screen.events))
     assert isinstance(pilot.app.screen, ReplayScreen)
     return pilot.app.screen
@@ -397,7 +398,8 @@ async def test_replay_from_list_and_report(app: Console, feed: FakeFeed) -> None
         await until(pilot, lambda: isinstance(app.screen, ReplayScreen) and bool(app.screen.events))
         await pilot.press("escape", "escape", "p")
         await until(pilot, lambda: isinstance(app.screen, ReplayScreen))
-        assert app.screen.migration_id == migration.id  # type: ignore[attr-defined]
+        assert isinstance(app.screen, ReplayScreen)
+        assert app.screen.migration_id == migration.id
 
 
 async def test_opened_as_a_replay(feed: FakeFeed, clock: StillClock) -> None:
@@ -452,6 +454,15 @@ async def test_a_running_benchmark_grows(app: Console, feed: FakeFeed) -> None:
         assert isinstance(app.screen, BenchmarksScreen)
         await click(pilot, "board")
         await until(pilot, lambda: isinstance(app.screen, Board))
+
+
+def test_pairs_of_orchestrators_are_told_apart() -> None:
+    row = {"figure": "heterogeneous", "tool": "umsui", "approach": "service", "strategy": "stop-copy", "mib": 64,
+           "processes": 1, "source": "podman", "destination": "docker"}  # fmt: skip
+    groups = grouped([row, {**row, "destination": "kubernetes"}, row])
+    assert {moved: len(rows) for (moved, *_), rows in groups.items()} == {
+        "podman → docker": 2, "podman → kubernetes": 1
+    }  # fmt: skip
 
 
 async def test_no_benchmark_says_how_to_make_one(app: Console, feed: FakeFeed) -> None:

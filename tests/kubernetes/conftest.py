@@ -9,6 +9,7 @@ import pytest
 
 from backends.orchestrators.kubernetes import Kubernetes
 from backends.transports.kubernetes import KubernetesTransport
+from backends.transports.ssh import SshTransport
 from tests.kubernetes.control_plane import ControlPlane, programs, until
 from umsui.config import ClusterConfig
 from umsui.coordinator.api_cluster import ApiCluster
@@ -36,7 +37,7 @@ class Followed:
             name="k", provider="onprem", orchestrator="kubernetes", kubeconfig=kubeconfig, namespaces=namespaces
         )
         self.changes = 0
-        self.cluster = ApiCluster(config, Kubernetes(), KubernetesTransport, self._changed)
+        self.cluster = ApiCluster(config, Kubernetes(), KubernetesTransport, SshTransport, self._changed)
         self.stop = threading.Event()
         self._thread = threading.Thread(target=self.cluster.run, args=(self.stop,), daemon=True)
         self._thread.start()

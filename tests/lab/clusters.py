@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import urllib.request
 from dataclasses import dataclass
 from typing import Any
@@ -82,6 +83,15 @@ class Clusters:
     def pods(self, where: str, app: str) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = self.api(where).get(PODS, labelSelector=f"app={app}")["items"]
         return found
+
+    def is_taken_over(self, where: str, name: str, app: str, kind: str) -> None:
+        """Its owner has it, and makes no other one: it would do so within five seconds."""
+        arrived = self.read(where, name)
+        assert arrived is not None
+        time.sleep(5)
+        (found,) = self.pods(where, app)
+        assert found["metadata"]["uid"] == arrived["metadata"]["uid"]
+        assert found["metadata"]["ownerReferences"][0]["kind"] == kind
 
     def get(self, where: str, name: str, path: str = "/") -> dict[str, Any]:
         """What memhog answers at its pod's address. Raises OSError."""

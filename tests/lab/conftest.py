@@ -32,6 +32,22 @@ def kubernetes_lab() -> Iterator[RunningLab]:
     yield from _another_lab("mixed")
 
 
+@pytest.fixture(scope="session")
+def cluster_lab() -> Iterator[RunningLab]:
+    """A lab with nothing but two Kubernetes clusters for the whole session; ``cluster_module`` selects it."""
+    yield from _another_lab("kubernetes")
+
+
+@pytest.fixture(scope="module")
+def cluster_module(cluster_lab: RunningLab) -> Iterator[RunningLab]:
+    """The two clusters for a module whose tests tidy up after themselves; its coordinator ends with the module."""
+    before = os.environ.get(SELECTED)
+    cluster_lab.select()
+    yield cluster_lab
+    umsui("coordinator", "stop", "--force")
+    _select(before)
+
+
 def _another_lab(orchestrator: str) -> Iterator[RunningLab]:
     before = os.environ.get(SELECTED)
     os.environ[SELECTED] = str(claim_instance())

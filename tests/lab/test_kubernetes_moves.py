@@ -14,31 +14,22 @@ from typing import Any
 import pytest
 
 from backends.orchestrators.kubernetes_manifests import MARK
-from tests.conftest import RunningLab, claim_instance
+from tests.conftest import RunningLab
 from tests.lab.clusters import APPS, PODS, Clusters
 from tests.lab.job import umsui, wait_for_outcome, wait_for_step
 from tests.waiting import waiting_for
-from umsui import lab as lab_module
 from umsui import locations
 from umsui.lab.kubernetes import cluster, pki
-from umsui.lab.topology import Lab
 
 pytestmark = [pytest.mark.lab, pytest.mark.kubernetes, pytest.mark.timeout(300)]
 
 
 @pytest.fixture(scope="module")
-def both() -> Iterator[Clusters]:
-    """A lab with nothing but the two clusters, for this module."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("UMSUI_LAB_INSTANCE", str(claim_instance()))
-        lab_module.down(lambda line: None)
-        running = RunningLab(Lab.selected())
-        lab_module.up(None, "kubernetes", running.lines.append)
-        found = Clusters(running)
-        found.build()
-        yield found
-        umsui("coordinator", "stop", "--force")
-        lab_module.down(lambda line: None)
+def both(cluster_module: RunningLab) -> Clusters:
+    """The two clusters, with an image that has umsui inside."""
+    found = Clusters(cluster_module)
+    found.build()
+    return found
 
 
 @pytest.fixture
@@ -101,12 +92,7 @@ def test_a_stateful_set_follows_its_pod_and_takes_it_over(clusters: Clusters) ->
     clusters.lab.sh("aks-1", f"echo carried > {volume['spec']['hostPath']['path']}/note")
     move("st-0", "gke-lab")
     assert clusters.get("gke-lab", "st-0")["nonce"] == before["nonce"]
-    arrived = clusters.read("gke-lab", "st-0")
-    assert arrived is not None
-    time.sleep(5)  # were the controller to make another one, or to replace this one, it would do so now
-    (found,) = clusters.pods("gke-lab", "st")
-    assert found["metadata"]["uid"] == arrived["metadata"]["uid"]
-    assert found["metadata"]["ownerReferences"][0]["kind"] == "StatefulSet"
+    clusters.is_taken_over("gke-lab", "st-0", "st", "StatefulSet")
     own = clusters.api("gke-lab").get(f"{APPS}/statefulsets/st")
     assert own["status"]["readyReplicas"] == 1
     assert own["spec"]["updateStrategy"]["type"] == "RollingUpdate"
@@ -122,11 +108,7 @@ def test_a_deployment_follows_its_pod_and_makes_no_second_one(clusters: Clusters
     name = clusters.owned("deployments", "dep")["metadata"]["name"]
     before = clusters.get("aks-lab", name)
     move(name, "gke-lab")
-    arrived = clusters.read("gke-lab", name)
-    assert arrived is not None
-    time.sleep(5)
-    (found,) = clusters.pods("gke-lab", "dep")
-    assert found["metadata"]["uid"] == arrived["metadata"]["uid"]
+    clusters.is_taken_over("gke-lab", name, "dep", "ReplicaSet")
     assert clusters.get("gke-lab", name)["nonce"] == before["nonce"]
     own = clusters.api("gke-lab").get(f"{APPS}/deployments/dep")
     assert own["status"]["availableReplicas"] == 1
@@ -240,17 +222,20 @@ def test_a_right_that_is_missing_is_named_before_anything_is_touched(
     assert clusters.read("gke-lab", "hog") is None
 
 
-@pytest.mark.parametrize("step", ["copy-ahead", "checkpoint", "remove-source"])
-def test_a_coordinator_that_is_killed_leaves_one_service(clusters: Clusters, step: str) -> None:
+@pytest.mark.parametrize(
+    ("strategy", "step"), [("pre-copy", "copy-ahead"), ("stop-copy", "checkpoint"), ("pre-copy", "remove-source")]
+)
+def test_a_coordinator_that_is_killed_leaves_one_service(clusters: Clusters, strategy: str, step: str) -> None:
     name = clusters.owned("deployments", "dep")["metadata"]["name"]
     before = clusters.get("aks-lab", name)
-    started = umsui("migrate", name, "--to", "gke-lab", "--approach", "service", "--json", "--yes", "--detach")
+    how = ("--approach", "service", "--strategy", strategy)
+    started = umsui("migrate", name, "--to", "gke-lab", *how, "--json", "--yes", "--detach")
     identity = started.document["id"]
     wait_for_step(identity, step)
     os.kill(int(locations.coordinator_pid_file().read_text()), signal.SIGKILL)
     document = wait_for_outcome(identity, 120)  # asking starts it again
     outcome = document["outcome"]
-    assert outcome == ("committed" if step == "remove-source" else "rolled-back"), document
+    assert outcome == ("committed" if step == "remove-source" else "rolled-back"), document["error"]
     place, other = ("gke-lab", "aks-lab") if outcome == "committed" else ("aks-lab", "gke-lab")
     assert clusters.answers(place, name)["nonce"] == before["nonce"]
     waiting_for(lambda: len(clusters.pods(place, "dep")) == 1, 30)
@@ -276,12 +261,17 @@ def test_a_pod_that_is_evicted_meanwhile_ends_the_move(clusters: Clusters) -> No
     assert marked(clusters) == []
 
 
+@pytest.mark.parametrize(("strategy", "step"), [("stop-copy", "checkpoint"), ("pre-copy", "copy-ahead")])
 @pytest.mark.parametrize("where", ["aks-1", "gke-1"])
-def test_an_api_server_that_dies_in_the_middle_leaves_one_service(clusters: Clusters, where: str) -> None:
+def test_an_api_server_that_dies_in_the_middle_leaves_one_service(
+    clusters: Clusters, where: str, strategy: str, step: str
+) -> None:
+    """While its memory is on its way: frozen, or not."""
     before = clusters.pod("hog", mib=256)
-    started = umsui("migrate", "hog", "--to", "gke-lab", "--approach", "service", "--json", "--yes", "--detach")
+    how = ("--approach", "service", "--strategy", strategy)
+    started = umsui("migrate", "hog", "--to", "gke-lab", *how, "--json", "--yes", "--detach")
     identity = started.document["id"]
-    wait_for_step(identity, "checkpoint")  # the service stands still, its memory is on its way
+    wait_for_step(identity, step)
     clusters.lab.run(where, cluster.NODE, "stop", "kube-apiserver")
     time.sleep(3)
     threading.Thread(target=clusters.lab.run, args=(where, cluster.NODE, "start", "kube-apiserver")).start()

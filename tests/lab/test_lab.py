@@ -76,13 +76,32 @@ def test_up_answers_and_down_leaves_nothing(other_lab: Lab) -> None:
     lab_module.down(silent)
 
 
+STARTER = """
+import sys, time
+from umsui import lab
+
+def report(line, seen=[]):
+    print(line, flush=True)
+    seen.append(line)
+    if len(seen) >= int(sys.argv[1]):
+        time.sleep(60)
+
+print("go", flush=True)
+lab.up(None, "podman", report)
+"""
+
+
 @pytest.mark.lab
-@pytest.mark.parametrize("after", [0.02, 0.08, 0.15, 0.3, 0.45])
-def test_a_killed_starter_leaves_what_down_finds(other_lab: Lab, after: float) -> None:
-    code = "from umsui import lab; print('go', flush=True); lab.up(None, 'podman', lambda line: None)"
-    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, start_new_session=True) as starter:
+@pytest.mark.parametrize(
+    ("line", "after"), [(0, 0.02), (0, 0.08), (1, 0.0), (2, 0.02), (4, 0.0), (4, 0.1), (5, 0.0), (6, 0.05)]
+)
+def test_a_killed_starter_leaves_what_down_finds(other_lab: Lab, line: int, after: float) -> None:
+    """Killed this long after its ``line``-th word of progress, which it does not get past."""
+    arguments = [sys.executable, "-c", STARTER, str(line or 1)]
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, start_new_session=True) as starter:
         assert starter.stdout is not None
-        starter.stdout.readline()
+        for _ in range(line + 1):
+            assert starter.stdout.readline()
         time.sleep(after)
         starter.kill()
     assert not other_lab.ready_mark.exists()

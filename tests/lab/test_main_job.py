@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.conftest import RunningLab
-from tests.lab.job import containers, memhog, traces, umsui
+from tests.lab.job import containers, memhog, traces, umsui, wait_for_step
 from umsui.model import Strategy
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(240)]
@@ -211,10 +211,18 @@ def test_cancel_before_the_commit(fresh_lab: RunningLab) -> None:
     )
     assert started.code == 0, started.err
     migration = started.out.split()[-1]
-    time.sleep(4.0)  # at 5 MB/s the switch takes 13 s: this is in its middle
+    wait_for_step(migration, "checkpoint")
+    time.sleep(1.0)  # at 5 MB/s the switch takes 13 s: this is in its middle
     assert umsui("cancel", migration).code == 0
     done = umsui("watch", migration)
     assert done.code == 130, done.err
+    found = umsui("migrations", migration, "--json").document
+    print(f"cancelled one second after the freeze, clients had no reply for {found['downtime']:.2f} s")
+    assert found["downtime"] > 0
+    steps = {each["step"] for each in umsui("migrations", migration, "--trace", "--json").document["steps"]}
+    assert "checkpoint" in steps
+    assert "transfer" not in steps  # it did not wait for the rest of the memory
+    assert found["endpoint"] == ""  # it is not there
     after = memhog(fresh_lab, "azure-1")
     assert after["nonce"] == before["nonce"]
     assert memhog(fresh_lab, "azure-1", "/checksum")["ok"] is True

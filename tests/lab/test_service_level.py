@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from itertools import product
+from typing import Any
 
 import pytest
 
@@ -40,7 +42,7 @@ def start(lab: RunningLab, *options: str, image: str = IMAGE, command: tuple[str
     wait_for_answer(lab, "azure-1")
 
 
-def wait_for_answer(lab: RunningLab, host: str) -> dict[str, object]:
+def wait_for_answer(lab: RunningLab, host: str) -> dict[str, Any]:
     end = time.monotonic() + 20
     while True:
         try:
@@ -50,25 +52,32 @@ def wait_for_answer(lab: RunningLab, host: str) -> dict[str, object]:
             time.sleep(0.02)
 
 
-def move(to: str, *more: str) -> dict[str, object]:
+def move(to: str, *more: str) -> dict[str, Any]:
     done = umsui("migrate", "inside", "--to", to, "--approach", "service", "--json", "--yes", *more)
     assert done.code == 0, f"{done.err}{done.out}"
-    document: dict[str, object] = done.document
+    document: dict[str, Any] = done.document
     assert document["outcome"] == "committed"
     assert document["approach"] == "service"
     return document
 
 
-@pytest.mark.parametrize("user", ["root", "1000"])
-@pytest.mark.parametrize("children", [0, 7])
-def test_there_and_back(fresh_lab: RunningLab, children: int, user: str) -> None:
-    """Nonce, counter, process numbers and checksum hold; the log goes on; the source is gone. Sizes: the matrix."""
-    start(fresh_lab, "--user", user, "-e", "MIB=64", "-e", f"CHILDREN={children}")
+@pytest.mark.parametrize(
+    ("user", "settings"),
+    [*product(("root", "1000"), ("MIB=64", "MIB=64 CHILDREN=7")), ("root", "MIB=96 DIRTY=20")],
+)
+def test_there_and_back(fresh_lab: RunningLab, user: str, settings: str) -> None:
+    """Nonce, counter, process numbers and checksum hold; memory goes ahead, also what is written all the time, and by no
+    means twice; the log goes on; the source is gone. Sizes, and without memory ahead: the matrix."""
+    start(fresh_lab, "--user", user, command=tuple(settings.split()))
     before, place = memhog(fresh_lab, "azure-1", port=8100), "azure-1"
     for to in ("gcp-lab", "azure-lab"):
         document = move(to)
+        assert document["strategy"] == "pre-copy"
+        moved = document["bytes"]["memory"] >> 20
+        print(f"{settings}: {document['downtime']} s, {moved} MiB")
+        assert before["mib"] // 2 < moved < 2 * before["mib"]
         assert "inside" not in containers(fresh_lab, place)
-        place = document["destination"]["node"]  # type: ignore[index]
+        place = document["destination"]["node"]
         now = memhog(fresh_lab, place, port=8100)
         same = ("nonce", "pid", "mib", "processes")
         assert [now[key] for key in same] == [before[key] for key in same]
@@ -77,7 +86,7 @@ def test_there_and_back(fresh_lab: RunningLab, children: int, user: str) -> None
         before = now
     lines = [int(line) for line in fresh_lab.run(place, "podman", "logs", "inside").split()]
     assert lines == sorted(lines)
-    assert lines[0] == 100  # what it printed at the first place has come along
+    assert 100 <= lines[0] < 200  # what it printed at the first place has come along
 
 
 def test_files_and_volumes_arrive(fresh_lab: RunningLab) -> None:
@@ -155,8 +164,9 @@ def criu(lab: RunningLab, host: str) -> list[str]:
     return lab.sh(host, "grep -ls '/umsui/criu$' /proc/[0-9]*/maps | cut -d/ -f3").split()
 
 
+@pytest.mark.parametrize(("strategy", "rate"), [("stop-copy", "100mbit"), ("pre-copy", "400mbit")])
 @pytest.mark.parametrize("host", ["azure-1", "gcp-1"])
-def test_the_agent_inside_is_killed(fresh_lab: RunningLab, host: str) -> None:
+def test_the_agent_inside_is_killed(fresh_lab: RunningLab, host: str, strategy: str, rate: str) -> None:
     """CRIU dies in the middle, at either end: the source goes on with its memory, and nothing is left."""
     start(fresh_lab, "-e", "MIB=256")
     before = memhog(fresh_lab, "azure-1", port=8100)
@@ -171,8 +181,8 @@ def test_the_agent_inside_is_killed(fresh_lab: RunningLab, host: str) -> None:
 
     thread = threading.Thread(target=kill)
     thread.start()
-    to = ("--to", "gcp-lab", "--approach", "service", "--json", "--yes", "--bandwidth", "100mbit")
-    done = umsui("migrate", "inside", *to)
+    to = ("--to", "gcp-lab", "--approach", "service", "--json", "--yes", "--bandwidth", rate)
+    done = umsui("migrate", "inside", *to, "--strategy", strategy)
     over.set()
     thread.join()
     assert killed, done.err
@@ -186,27 +196,17 @@ def test_the_agent_inside_is_killed(fresh_lab: RunningLab, host: str) -> None:
     assert memhog(fresh_lab, "gcp-1", port=8100)["nonce"] == before["nonce"]
 
 
-def test_cancelled_before_the_commit(fresh_lab: RunningLab) -> None:
-    """A downtime budget that cannot be kept: called off when both ends have voted, and the source goes on."""
+@pytest.mark.parametrize(("strategy", "step"), [("stop-copy", "checkpoint"), ("pre-copy", "arm")])
+def test_cancelled_before_the_commit(fresh_lab: RunningLab, strategy: str, step: str) -> None:
+    """While memory is on its way, frozen or not: called off, and the source goes on."""
     start(fresh_lab, "-e", "MIB=64")
     before = memhog(fresh_lab, "azure-1", port=8100)
-    begun = umsui(
-        "migrate",
-        "inside",
-        "--to",
-        "gcp-lab",
-        "--approach",
-        "service",
-        "--json",
-        "--yes",
-        "--bandwidth",
-        "20mbit",
-        "--detach",
-    )
+    how = ("--approach", "service", "--strategy", strategy, "--bandwidth", "20mbit")
+    begun = umsui("migrate", "inside", "--to", "gcp-lab", *how, "--json", "--yes", "--detach")
     assert begun.code == 0, begun.err
     migration = begun.document["id"]
     end = time.monotonic() + 60
-    while umsui("migrations", migration, "--json").document["step"] != "checkpoint":
+    while umsui("migrations", migration, "--json").document["step"] != step:
         assert time.monotonic() < end
     assert umsui("cancel", migration).code == 0
     assert wait_for_outcome(migration)["outcome"] == "cancelled"

@@ -21,6 +21,7 @@ from umsui.agent import rpc
 from umsui.agent.host import CONTROL, Folder, Trouble, run
 
 NETWORK = b"extRootNetNS"  # what the runtimes call a network namespace that is not theirs
+NEW_NETWORK = 0x40000000  # CLONE_NEWNET
 NETWORK_FD = 86  # where CRIU finds a new one; far above what the runtimes open
 SHARED = "/dev/shm"  # noqa: S108 - the container's own
 ENTRY_EXT_KEY = 18  # mnt_entry.ext_key: what a mount from outside is called

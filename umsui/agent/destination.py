@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional, Sequence
 
-from umsui.agent import criu, crossing, engines, pager, relay, vigil
+from umsui.agent import criu, crossing, engines, joint, paging, relay, vigil, wire
 from umsui.agent.engine import Engine
 from umsui.agent.extras import Places, catch_up
 from umsui.agent.host import (
@@ -57,6 +57,10 @@ class Destination:
         edit_authorized_keys(Path(user.pw_dir), self._tag(), line)
         return {"user": user.pw_name}
 
+    def server(self) -> Dict[str, Any]:
+        """An SSH server of this migration's own, where there is none: its command, for one connection, and its key."""
+        return joint.server(self.folder)
+
     def _tag(self) -> str:
         return f"umsui:{self.folder.migration}"
 
@@ -90,19 +94,41 @@ class Destination:
         Places(self.folder).make(folders, files)
         return {}
 
-    def put(self, container: str, path: str) -> Dict[str, Any]:
-        """Make an empty file in a container that was created and does not run yet: a sign to its first process."""
-        self.engine.put(container, path)
+    def put(self, container: str, path: str, agent: str = "", hold: bool = False) -> Dict[str, Any]:
+        """Make an empty file in a container that was created and does not run yet: a sign to its first process.
+
+        ``agent``: a path in the same folder for the agent's own file, compiled already. ``hold``: until ``unput``.
+        """
+        files = {os.path.basename(path): b""}
+        if agent:
+            files[os.path.basename(agent)] = self.folder.agent.read_bytes()
+        self.engine.put(container, os.path.dirname(path), files, hold)
+        self.folder.note(held=hold)
         return {}
 
-    def prepare(self, container: str, volumes: Dict[str, str]) -> Dict[str, Any]:
+    def unput(self, container: str) -> Dict[str, Any]:
+        """Give back what ``put`` has held; told where that fails: the service is none the worse for it."""
+        if self.folder.state().get("held"):
+            try:
+                self.engine.unput(container)
+            except Trouble as trouble:
+                self.emit("log", level="warning", message=f"a mount of {container} stays: {trouble.message}")
+            self.folder.note(held=False)
+        return {}
+
+    def prepare(self, container: str, volumes: Dict[str, str], top: Sequence[int] = ()) -> Dict[str, Any]:
         """Bring the created container to where a restore can begin: bundle written, root file system mounted.
 
-        ``volumes`` maps a volume's destination in the container to its name or host path. Answers the paths of the
-        roots that the source may write, and the format of the container's log.
+        ``volumes`` maps a volume's destination in the container to its name or host path; ``top`` is what another
+        engine gave the root folder itself (``facts.top_folder``). Answers the paths of the roots that the source may
+        write, and the format of the container's log.
         """
         found = self.engine.inspect(container)
         roots = {"/": self.engine.prepare(self.folder, found)}
+        if top:
+            mode, user, group = top
+            os.chown(roots["/"], user, group)
+            os.chmod(roots["/"], mode)
         for inside, name in volumes.items():
             path = name if name.startswith("/") else self.engine.volume(name)
             Path(path).mkdir(parents=True, exist_ok=True)
@@ -122,11 +148,8 @@ class Destination:
         argv += [*(["whole"] if whole_first else []), *(["again"] if again else [])]
         started = spawn(argv, self.folder.control / "pager.log", environment())
         self.folder.note(pager=started.pid, whole_first=whole_first)
-        end = time.monotonic() + 10.0
-        while not (self.folder.control / "pager").exists():
-            if started.poll() is not None or time.monotonic() > end:
-                raise Trouble("no-pager", f"the pager did not start: {self._pager_words()}")
-            time.sleep(0.002)
+        if not paging.wait_until_there(self.folder, lambda: started.poll() is None):
+            raise Trouble("no-pager", f"the pager did not start: {self._pager_words()}")
         return {"pid": started.pid}
 
     def _pager_words(self) -> str:
@@ -163,7 +186,10 @@ class Destination:
     # -- the switch -------------------------------------------------------------------------------------------------
 
     def wait(self, within: float) -> Dict[str, float]:
-        """Until the service is restored and held at the gate: this end's vote. Answers the restore's seconds."""
+        """Until the service is restored and held at the gate: this end's vote.
+
+        Answers the restore's seconds and the bytes of memory that have arrived.
+        """
         if self.relay is None:
             raise Trouble("not-armed", "the restore was not armed by this agent")
         end = time.monotonic() + within
@@ -174,7 +200,7 @@ class Destination:
         self.engine.gated()
         seconds = time.monotonic() - began
         self.emit("step", step="restore", state="done", seconds=seconds)
-        return {"restore": seconds}
+        return {"restore": seconds, **self.received()}
 
     def _wait(self, states: "tuple[str, ...]", end: float) -> None:
         assert self.relay is not None
@@ -226,13 +252,20 @@ class Destination:
         descriptors = (self.folder.control / "descriptors.json").read_text()
         self.arm(descriptors, lazy, across=state.get("across", False))
         if lazy:
-            end_program(state["pager"], "pager")
-            wait_gone(state["pager"], within)
-            self.page(whole_first=True, again=True)
-            if not pager.wait_until_ready(self.folder, within):
-                raise Trouble("no-pager", f"the pager could not get ready: {self._pager_words()}")
+            self._page_again(within)
         assert self.relay is not None
         self.relay.say("start")
+
+    def _page_again(self, within: float) -> None:
+        """A new pager for what the last one has not given back. Raises Trouble."""
+        state = self.folder.state()
+        if not state.get("whole_first"):
+            raise Trouble("lost", "the restore was lost while its memory was still at the source", KEEP_THE_SOURCE)
+        end_program(state["pager"], "pager")
+        wait_gone(state["pager"], within)
+        self.page(whole_first=True, again=True)
+        if not paging.wait_until_ready(self.folder, within):
+            raise Trouble("no-pager", f"the pager could not get ready: {self._pager_words()}")
 
     def _find_relay(self) -> Optional[relay.Handle]:
         try:
@@ -267,14 +300,13 @@ class Destination:
     def fetched(self, within: float) -> Dict[str, bool]:
         """Until the pager has put the last page in its place. Raises Trouble."""
         end = time.monotonic() + within
-        done = self.folder.control / "fetched"
-        while not (done.exists() and done.read_text()):
+        while not (how := paging.fetched(self.folder)):
             if time.monotonic() > end:
                 raise Trouble(
                     "lost", f"pages are still missing after {within:g} s: {self._pager_words()}", KEEP_THE_SOURCE
                 )
             time.sleep(0.01)
-        if done.read_text() != "0":
+        if how != "0":
             raise Trouble("lost", f"not all memory came to its place: {self._pager_words()}", KEEP_THE_SOURCE)
         return {"fetched": True}
 
@@ -305,11 +337,13 @@ class Destination:
         edit_authorized_keys(Path(pwd.getpwuid(os.geteuid()).pw_dir), self._tag(), "")
         if self.folder.exists:
             state = self.folder.state()
-            if state.get("open") and state.get("pager") and alive(state["pager"]):
+            placing = state.get("pager") and alive(state["pager"]) and paging.fetched(self.folder) != "0"
+            if state.get("open") and placing:
                 raise Trouble("not-placed", "memory is still being put in its place", KEEP_THE_SOURCE)
             for key, program in (("server", "criu"), ("pager", "pager")):
                 if state.get(key):
                     end_program(state[key], program)  # one whose source was cut off waits for it in vain
+            wire.end_all(self.folder)
             self.engine.tidy(self.folder)
             crossing.tidy(self.folder)
         self.folder.remove()

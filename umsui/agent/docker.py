@@ -14,7 +14,6 @@ import fcntl
 import json
 import os
 import re
-import shlex
 import shutil
 import socket
 import struct
@@ -22,20 +21,13 @@ import subprocess
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterable, List, Set, Tuple
 
-from umsui.agent import relay
+from umsui.agent import stand_in
 from umsui.agent.engine import Engine, Port
-from umsui.agent.host import CONTROL, PATH, Folder, Trouble, environment, locked, run
+from umsui.agent.host import CONTROL, Folder, Trouble, environment, run
 
 CHECKPOINT = "umsui"
 SIOCDARP = 0x8953  # Linux; see arp(7)
 PUBLISHED = re.compile(r":(\d+)(?:-(\d+))?->[^/,]+/(tcp|udp|sctp)")
-
-# Started by the runtime, whose last word is the container's id. A shell: other users of criu wait for it, too.
-STAND_IN = """#!/bin/sh
-id=$(tr '\\0' '\\n' <"/proc/$PPID/cmdline" | tail -n 1)
-[ ! -x {waiting}/"$id" ] || exec {waiting}/"$id" "$@"
-exec {criu} "$@"
-"""
 
 
 class Docker(Engine):
@@ -118,7 +110,7 @@ class Docker(Engine):
         checkpoint.mkdir(mode=0o700, parents=True, exist_ok=True)
         (checkpoint / "descriptors.json").write_text(descriptors)  # the runtime reads it before it calls CRIU
         unmount(mount_point(folder))  # docker mounts the same layers now, which must not be mounted twice
-        put_stand_in(folder, container)
+        stand_in.put(folder, container)
         return [self.name, "start", "--checkpoint", CHECKPOINT, container]
 
     def armed(self, folder: Folder) -> None:
@@ -146,7 +138,7 @@ class Docker(Engine):
             extracted = folder.state().get("given", "")
             if os.path.basename(extracted).startswith("ctrd-checkpoint"):  # containerd leaves its copy behind
                 shutil.rmtree(extracted, ignore_errors=True)
-            take_stand_in(folder)
+            stand_in.take(folder)
 
     # -- removal ----------------------------------------------------------------------------------------------------
 
@@ -169,7 +161,7 @@ class Docker(Engine):
             raise Trouble("not-removed", f"docker rm: {words[-400:]}")
 
 
-# -- mounts and the stand-in ----------------------------------------------------------------------------------------
+# -- mounts ---------------------------------------------------------------------------------------------------------
 
 
 def mount_point(folder: Folder) -> Path:
@@ -195,52 +187,3 @@ def forget_unanswered(table: str = "/proc/net/arp") -> None:
                 entry = there + bytes(16 + 4 + 16) + device.encode().ljust(16, b"\0")  # struct arpreq
                 with contextlib.suppress(OSError):  # it has answered, or is gone
                     fcntl.ioctl(any_socket, SIOCDARP, entry)
-
-
-def waiting() -> Path:
-    """Holds a link a container that waits for its restore, named by its id."""
-    return CONTROL / "waiting"
-
-
-def stand_in() -> Path:
-    """The link on the node's path: in the first of its folders that comes before the real criu's. Raises Trouble."""
-    real = os.path.dirname(relay.real_criu())
-    before = PATH.split(":")[: PATH.split(":").index(real)]
-    folder = next((Path(each) for each in before if os.path.isdir(each)), None)
-    if folder is None:
-        raise Trouble(
-            "no-stand-in",
-            f"criu is in {real}, the first folder that docker looks into: umsui's stand-in cannot come before it",
-            f"move it: mv {real}/criu /usr/sbin/",
-        )
-    return folder / "criu"
-
-
-def put_stand_in(folder: Folder, container: str) -> None:
-    """Let the runtime meet the migration's relay when it restores this container."""
-    link = stand_in()
-    script = CONTROL / "criu"
-    with locked(CONTROL):
-        waiting().mkdir(mode=0o700, exist_ok=True)
-        mine = waiting() / container
-        mine.unlink(missing_ok=True)
-        mine.symlink_to(folder.control / "bin" / "criu")
-        words = {"waiting": shlex.quote(str(waiting())), "criu": shlex.quote(relay.real_criu())}
-        script.write_text(STAND_IN.format(**words))
-        script.chmod(0o700)
-        if not link.is_symlink():
-            link.symlink_to(script)
-    folder.note(waits=container)
-
-
-def take_stand_in(folder: Folder) -> None:
-    """This container's restore is over; the last one takes the stand-in off the node's path."""
-    link = stand_in()
-    with locked(CONTROL):
-        if folder.state().get("waits"):
-            (waiting() / folder.state()["waits"]).unlink(missing_ok=True)
-        if waiting().is_dir() and not any(waiting().iterdir()):
-            if link.is_symlink():
-                link.unlink()
-            (CONTROL / "criu").unlink(missing_ok=True)
-            waiting().rmdir()

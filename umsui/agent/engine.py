@@ -13,7 +13,7 @@ import tarfile
 from pathlib import Path
 from typing import IO, Any, Callable, Dict, Iterable, List, Set, Tuple
 
-from umsui.agent.host import Folder, Trouble, environment, run
+from umsui.agent.host import Cgroup, Folder, Trouble, environment, run
 from umsui.agent.image import rootfs_layers, sized
 
 Port = Tuple[str, int]  # protocol and number, on the node
@@ -71,17 +71,25 @@ class Engine:
         """The format and the file of an inspected container's log; ("", "") where it is in no file."""
         return "", ""
 
-    def put(self, container: str, path: str) -> None:
-        """Make an empty file in a container that was created and does not run yet; all may remove it."""
+    def put(self, container: str, folder: str, files: Dict[str, bytes], hold: bool = False) -> None:  # noqa: ARG002
+        """Make files in a folder of a container that was created and does not run yet.
+
+        An empty one is a sign, and all may remove it; the others are root's. ``hold``: what that takes may stay until
+        ``unput``.
+        """
         packed = io.BytesIO()
         with tarfile.open(fileobj=packed, mode="w") as archive:
-            member = tarfile.TarInfo(os.path.basename(path))
-            member.mode = 0o666
-            archive.addfile(member)
-        argv = [self.name, "cp", "-", f"{container}:{os.path.dirname(path)}"]
+            for name, content in files.items():
+                member = tarfile.TarInfo(name)
+                member.mode, member.size = mode_of(content), len(content)
+                archive.addfile(member, io.BytesIO(content))
+        argv = [self.name, "cp", "-", f"{container}:{folder}"]
         done = subprocess.run(argv, input=packed.getvalue(), capture_output=True, env=environment(), check=False)
         if done.returncode:
             raise Trouble("not-created", f"{self.name} cp: {done.stderr.decode(errors='replace').strip()[-400:]}")
+
+    def unput(self, container: str) -> None:
+        """Give back what ``put`` has held."""
 
     # -- images -----------------------------------------------------------------------------------------------------
 
@@ -114,10 +122,24 @@ class Engine:
 
     # -- checkpoint -------------------------------------------------------------------------------------------------
 
+    def dump_options(self, folder: Folder) -> List[str]:  # noqa: ARG002 - some need it
+        """Lines of CRIU's configuration for the dump, beside those that are the same for all."""
+        return []
+
     def checkpoint(self, runtime: str, container: str, images: Path, work: Path) -> List[str]:
         """The command that checkpoints a container and leaves it running; the engine itself does not notice."""
         folders = ["--image-path", str(images), "--work-path", str(work)]
         return [runtime, *self.runtime_words(runtime), "checkpoint", "--leave-running", *folders, container]
+
+    def hold(self, pid: int) -> None:
+        """The frozen service is dumped: whatever the engine does by itself, it stands still until ``thaw``."""
+
+    def give_up(self, pid: int) -> None:
+        """A dump is about to be ended that has not begun."""
+
+    def thaw(self, pid: int) -> None:
+        """Let the service go on whose process is ``pid``; nothing happens when it does not stand still."""
+        Cgroup(pid).thaw()
 
     def runtime_words(self, runtime: str) -> List[str]:  # noqa: ARG002 - others need it
         """The runtime's options that make it find the engine's containers."""
@@ -171,3 +193,8 @@ class Engine:
     def discard(self, container: str, within: float) -> None:
         """Remove a container, whatever it does; nothing happens when it is not there."""
         raise NotImplementedError
+
+
+def mode_of(content: bytes) -> int:
+    """The mode of a file that is put into a container."""
+    return 0o600 if content else 0o666

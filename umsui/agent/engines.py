@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Dict, Type
 
+from umsui.agent.containerd import Containerd
 from umsui.agent.docker import Docker
 from umsui.agent.engine import Engine
 from umsui.agent.host import Folder, Trouble
 from umsui.agent.nested_engine import Nested
 from umsui.agent.podman import Podman
 
-ENGINES: Dict[str, Type[Engine]] = {engine.name: engine for engine in (Podman, Docker, Nested)}
+ENGINES: Dict[str, Type[Engine]] = {engine.name: engine for engine in (Podman, Docker, Containerd, Nested)}
 
 
 def named(name: str) -> Engine:

@@ -80,13 +80,12 @@ class Extras:
 
 def put(folder: Folder, member: tarfile.TarInfo, source: IO[bytes]) -> bool:
     """At the destination: put a member where it belongs; False when it is none of ours."""
-    state = folder.state()
     if member.name == LOG:
         append(folder, source)
         return True
     if not member.name.startswith(FILE):
         return False
-    path = state["files"][int(member.name[len(FILE) :])]
+    path = folder.state()["files"][int(member.name[len(FILE) :])]
     with open(path, "wb") as target:
         shutil.copyfileobj(source, target)
     os.chown(path, member.uid, member.gid)

@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 import socket
+import stat
 import subprocess
 import time
 from pathlib import Path
@@ -200,6 +201,7 @@ def service(engine: str, container: str) -> Dict[str, Any]:
         "upper": graph.get("UpperDir", ""),
         "lower": [part for part in graph.get("LowerDir", "").split(":") if part],
         "merged": graph.get("MergedDir", ""),
+        "top": top_folder(f"/proc/{pid}/root"),
         "image": found["Image"],
         "created": unix_time(str(found["Created"])),
         "inside": inside.described(containers, found),
@@ -292,6 +294,12 @@ def shared_files(pids: List[int]) -> Set[str]:
             if len(parts) == 6 and "w" in parts[1] and parts[1].endswith("s") and parts[5].startswith("/"):
                 found.add(parts[5])
     return found
+
+
+def top_folder(path: str) -> List[int]:
+    """Mode, user and group of a root file system's own folder: engines make it differently, and CRIU looks."""
+    found = os.stat(path)
+    return [stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid]
 
 
 def capabilities(pid: int) -> List[str]:

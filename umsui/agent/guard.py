@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import os
 
-from umsui.agent.host import Cgroup, Folder, alive, wait_gone
+from umsui.agent import engines, relay
+from umsui.agent.host import Folder, Trouble, alive, wait_gone
 
 DUMP_ENDS = 600.0  # seconds; a dump of hundreds of GiB
 
@@ -21,12 +22,31 @@ def thaw_unless_voted(folder: Folder) -> bool:
     if state.get("voted"):
         return False
     folder.note(abandoned=True)
-    dump = state.get("dump")
-    if dump and alive(dump):
-        wait_gone(dump, DUMP_ENDS)
+    stop_dump(folder)
     if alive(state["pid"]):
-        Cgroup(state["pid"]).thaw()
+        engines.of(folder).thaw(state["pid"])
     return True
+
+
+def stop_dump(folder: Folder) -> None:
+    """End a dump that has not begun, or is over and withheld; wait for one that goes on. Raises Trouble."""
+    state = folder.state()
+    dump = state.get("dump")
+    if not dump or not alive(dump):
+        return
+    try:
+        handle = relay.Handle(folder, 5.0)
+        if handle.state == "armed":
+            engines.of(folder).give_up(state["pid"])
+        else:
+            handle.wait("dumped", timeout=DUMP_ENDS)
+        if handle.state in ("armed", "dumped"):
+            handle.say("abort")
+        handle.close()
+    except OSError:
+        pass  # no relay (yet, or any more): the runtime ends by itself
+    if not wait_gone(dump, DUMP_ENDS):
+        raise Trouble("dump-stuck", f"the dump (process {dump}) does not end")
 
 
 def main(folder: Folder) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import fcntl
 import json
 import os
@@ -18,7 +19,7 @@ from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence
 CONTROL = Path("/run/umsui")
 IMAGES = Path("/dev/shm/umsui")  # noqa: S108 - 0700, and checked to be ours: CRIU images belong in memory
 SO_SNDBUFFORCE = 32  # Linux; the socket module does not name it
-VFORK = 0.02  # seconds until all are let go on for a moment because one cannot be stopped; then twice that, and so on
+VFORK = 0.02  # seconds until all are let go on for a moment because one cannot be stopped
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -132,6 +133,11 @@ class Folder:
         """The relay's socket."""
         return self.control / "relay.sock"
 
+    @property
+    def pages(self) -> Path:
+        """Where the relay is given the connection to the page server."""
+        return self.control / "pages.sock"
+
     def state(self) -> Dict[str, Any]:
         """What was noted; {} when nothing was."""
         try:
@@ -194,6 +200,12 @@ class Cgroup:
         if self.path in (legacy, Path("/sys/fs/cgroup")):
             raise Trouble("no-cgroup", f"process {pid} has no cgroup of its own: freezing it would freeze the node")
 
+    def above(self) -> "Cgroup":
+        """The one that it is in: what stands still there stands still here, whatever is written here."""
+        found = copy.copy(self)
+        found.path = self.path.parent
+        return found
+
     def pids(self) -> List[int]:
         """All processes in it and below."""
         found: List[int] = []
@@ -217,23 +229,28 @@ class Cgroup:
         stands still, never lets it go: then all go on for a moment.
         """
         end, patience = time.monotonic() + timeout, VFORK
-        while not self._stopped(min(end, time.monotonic() + patience)):
+        while True:
+            self._write(True)
+            still = self._stands_still(min(end, time.monotonic() + patience))
+            waits = any(awaits_child(pid) for pid in self.pids())
+            if still and not waits:
+                return
             self.thaw()
+            if not waits:
+                patience *= 2  # it is only slow to stop: it has many processes
             if time.monotonic() > end:
                 raise Trouble(
                     "not-frozen", f"the service did not stand still within {timeout:g} s (a process in disk wait?)"
                 )
             time.sleep(0.001)
-            patience *= 2
 
-    def _stopped(self, until: float) -> bool:
-        """Try to stop them, until then (monotonic)."""
-        self._write(True)
+    def _stands_still(self, until: float) -> bool:
+        """Whether it stands still by then (monotonic)."""
         while not self.frozen():
             if time.monotonic() > until:
                 return False
             time.sleep(0.0005)
-        return not any(awaits_child(pid) for pid in self.pids())
+        return True
 
     def thaw(self) -> None:
         """Let them go on; nothing happens when it is gone or was not frozen."""
@@ -270,12 +287,23 @@ def widen(end: socket.socket, size: int) -> None:
         end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, size)
 
 
+def stat_of(pid: int) -> List[str]:
+    """The fields of a process's ``stat`` from its state on (proc(5)'s third); [] when it is not there."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+
+
 def alive(pid: int) -> bool:
     """Whether a process is there and no zombie."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
+    return stat_of(pid)[:1] not in ([], ["Z"])
+
+
+def started(pid: int) -> int:
+    """When a process was started, in the kernel's ticks: with its number it names one process. 0: it is not there."""
+    found = stat_of(pid)
+    return int(found[19]) if found else 0
 
 
 def end_program(pid: int, program: str) -> None:
@@ -286,6 +314,21 @@ def end_program(pid: int, program: str) -> None:
         return
     if program in (os.path.basename(word).decode(errors="replace") for word in words):
         os.kill(pid, signal.SIGKILL)
+
+
+def wait_for_kill(pid: int, timeout: float) -> None:
+    """Wait until SIGKILL is pending for a (frozen) process."""
+    end = time.monotonic() + timeout
+    while time.monotonic() < end:
+        try:
+            status = Path(f"/proc/{pid}/status").read_text()
+        except FileNotFoundError:
+            return
+        pending = [int(line.split()[1], 16) for line in status.splitlines() if line.startswith(("SigPnd", "ShdPnd"))]
+        if any(mask & (1 << (signal.SIGKILL - 1)) for mask in pending):
+            return
+        time.sleep(0.002)
+    raise Trouble("not-removed", f"nobody has ended process {pid} within {timeout:g} s")
 
 
 def wait_gone(pid: int, timeout: float) -> bool:

@@ -21,6 +21,7 @@ from typing import Any, Dict, List, NoReturn, Optional
 from umsui.agent import engines
 from umsui.agent.engine import Engine
 from umsui.agent.host import Folder, Trouble, environment, widen
+from umsui.agent.passes import until_little
 
 INIT = "/umsui/init"
 PASSIVE = "/umsui/state/passive"  # tells the supervisor to wait for a restore
@@ -29,8 +30,11 @@ PATIENCE = 20.0  # seconds for an answer that needs no work
 CHUNK = 1 << 20
 F_SETPIPE_SZ = 1031  # Linux; the fcntl module names it from Python 3.10 on
 BUFFER = 4 << 20  # bytes of memory that may be under way in a socket: fewer, larger steps cost less
+PASS = 3600.0  # seconds that a pass over memory may take: the service runs meanwhile
+AHEAD = 2  # version of the supervisor from which on it sends memory ahead
 NOTED_EACH = 0.05  # seconds between two notes of how much has arrived
-VERBS = ("scan", "unpack", "restore", "page-server")  # what the source may ask of the destination's container
+MEMORY = ("page-server", "page-store")  # how a dump's memory is taken: as it comes, or behind what went ahead
+VERBS = ("scan", "unpack", "restore", *MEMORY)  # what the source may ask of the destination's container
 
 
 class Channel:
@@ -145,6 +149,18 @@ def write_all(descriptor: int, data: bytes) -> None:
         raise Trouble("inside-gone", f"umsui inside the container hung up: {error}") from error
 
 
+def answer_over(channel: Optional[Channel], words: str, timeout: float) -> Optional[str]:
+    """The answer over a connection that was kept for this, and ends with it; None when there is none, or it broke."""
+    if channel is None:
+        return None
+    with contextlib.closing(channel):
+        try:
+            channel.say(words)
+            return channel.line(timeout)
+        except (Trouble, OSError):
+            return None
+
+
 class Inside:
     """umsui in one running container."""
 
@@ -257,15 +273,34 @@ def described(engine: Engine, found: Dict[str, Any]) -> Dict[str, Any]:
         return {"error": str(trouble)}
 
 
+def send_ahead(session: Channel) -> int:
+    """One pass over the service's memory, while it runs (``dump`` is armed, and its way leads to a ``page-store``).
+
+    Answers how many bytes had to be sent. Raises Trouble.
+    """
+    session.say("ahead")
+    answer = session.line(PASS)
+    words = answer.split()
+    if words[:1] != ["passed"]:
+        fix = "see why the two ends do not reach each other any more"
+        raise Trouble("not-sent", answer.removeprefix("failed "), fix)
+    return int(words[1])
+
+
+def passes(session: Channel) -> None:
+    """Memory ahead, pass after pass until one sends little. Raises Trouble."""
+    until_little(lambda: send_ahead(session))
+
+
 # -- the destination's end of the wire --------------------------------------------------------------------------------
 
 
 def serve(folder: Folder, words: List[str]) -> NoReturn:
-    """Join this stream to the container's supervisor: ``VERB [WORD]``; ``page-server RATE`` limits bytes per second."""
+    """Join this stream to the container's supervisor: ``VERB [WORD]``; that of memory is a rate, bytes per second."""
     if words[:1] == [] or words[0] not in VERBS:
         raise SystemExit(f"umsui wire: {words[:1]} is not done inside")
     rate, arrived = 0.0, None
-    if words[0] == "page-server":
+    if words[0] in MEMORY:
         rate, arrived = float(words.pop()), folder.control / "arrived"
     channel = Inside(engines.of(folder), folder.state()["container"]).open()
     channel.say(" ".join(words))

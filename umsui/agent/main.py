@@ -23,9 +23,18 @@ def main(arguments: List[str]) -> int:
         from umsui.agent import outer
 
         return outer.main(rest)
+    return of_migration(program, rest)
+
+
+def of_migration(program: str, rest: List[str]) -> int:
+    """Be one of those that work for one end of one migration."""
     from umsui.agent.host import Folder
 
     folder = Folder(rest[0], rest[1])
+    if program in ("joint", "dial"):
+        from umsui.agent import joint
+
+        return joint.main(folder) if program == "joint" else joint.dial(folder)
     if program == "guard":
         from umsui.agent import guard
 

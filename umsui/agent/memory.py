@@ -20,12 +20,10 @@ from typing import Callable, Deque, Dict, Iterable, List, Tuple
 from umsui.agent import pages
 from umsui.agent.host import alive
 from umsui.agent.pages import Frame
+from umsui.agent.passes import until_little
 from umsui.agent.tracker import Area, Tracker, inner_pid
 from umsui.agent.userfault import PAGE
 
-ROUNDS = 12  # passes over the memory at most
-FEW = 256 << 10  # bytes; a pass that moved less than this is the last one
-GAIN = 0.8  # a pass that moved more than this share of the one before does not converge
 UNDER_WAY = 2 << 20  # bytes served but not yet stored: a page that the service waits for is not far behind
 URGENT = 64 << 10  # bytes; a smaller wish comes from a service that stands still for it
 F_SETPIPE_SZ = 1031  # Linux; the fcntl module names it from Python 3.10 on
@@ -64,13 +62,7 @@ class Memory:
 
     def ahead(self, pids: Callable[[], List[int]]) -> int:
         """Pass over the memory until a pass moves little; answers the bytes that the last one moved. Raises OSError."""
-        before = 0
-        for _ in range(ROUNDS):
-            moved = self._pass(pids())
-            if moved < FEW or (before and moved > GAIN * before):
-                break
-            before = moved
-        return moved
+        return until_little(lambda: self._pass(pids()))
 
     def _pass(self, pids: List[int]) -> int:
         moved = 0

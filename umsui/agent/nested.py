@@ -9,10 +9,14 @@ its own, so that they can move.
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import hashlib
 import json
 import os
 import re
+import stat
 import subprocess
+import time
 from pathlib import Path
 from typing import Any, Dict, Iterable, List, Mapping, Optional, Set, Tuple
 
@@ -30,6 +34,9 @@ RUNTIME = Path("/run/umsui-nested")
 BUNDLE = RUNTIME / "bundle"
 PID = RUNTIME / "pid"
 VARIABLE = "UMSUI_NESTED"  # what the image's own settings do not say: user, mounts, …, as JSON
+WAITING = "UMSUI_PASSIVE"  # not empty: as PASSIVE, where nothing can be put into a container before it starts
+READY = 20.0  # seconds from the outer container's start until the nested one's files are in their place
+CLONE_NEWCGROUP = 0x02000000  # linux/sched.h
 CRUN = ("crun", "--cgroup-manager=cgroupfs")
 
 # What docker and podman leave a container; those that the outer one has itself are passed on.
@@ -55,12 +62,28 @@ READ_ONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-tri
 
 def prepare() -> None:
     """Mount what the nested container stands on; once for each start of the outer one. Raises Trouble."""
+    if not os.path.ismount("/run"):
+        run(["mount", "-t", "tmpfs", "-o", "nosuid,nodev,mode=755", "tmpfs", "/run"])
     RUNTIME.mkdir(mode=0o700)
     _uncover_proc()
     _own_cgroups()
-    run(["mount", "-o", "remount,size=100%", "/dev/shm"])  # noqa: S108 - checkpoints arrive there, in memory
+    # Checkpoints arrive there, in memory. A pod's own one is 64 MiB, and outlives its containers.
+    run(["mount", "-t", "tmpfs", "-o", "nosuid,nodev,noexec,mode=1777,size=100%", "shm", "/dev/shm"])  # noqa: S108
+    if os.environ.get(WAITING):
+        PASSIVE.touch()
     if not BASELINE.exists():
         sync.write_baseline(str(ROOT), BASELINE)
+
+
+def baseline() -> Dict[str, str]:
+    """A digest of the image's files, of what is the same wherever they are unpacked: no inodes, no folders' times."""
+    found = hashlib.sha256()
+    for path, entry in sorted(json.loads(BASELINE.read_text())["entries"].items()):
+        _, mode, uid, gid, size, modified, _, device, _ = entry
+        regular = stat.S_ISREG(mode)
+        told = (path, mode, uid, gid, device, size if regular else 0, modified // 10**9 if regular else 0)
+        found.update(repr(told).encode())
+    return {"digest": found.hexdigest()}
 
 
 def _uncover_proc() -> None:
@@ -81,8 +104,7 @@ def _own_cgroups() -> None:
     """
     groups = [line.split(":", 2) for line in Path("/proc/self/cgroup").read_text().splitlines()]
     if any(path != "/" for _, names, path in groups if names and not names.startswith("name=")):
-        words = "the outer container shares its host's cgroup namespace"
-        raise Trouble("shared-cgroups", words, "create it with --cgroupns=private")
+        _kernel("unshare", CLONE_NEWCGROUP)  # containerd makes none where cgroups are of version 1
     top = Path("/sys/fs/cgroup")
     legacy = [names for _, names, _ in groups if names and names != "devices"]
     if not legacy:
@@ -95,6 +117,37 @@ def _own_cgroups() -> None:
         run(["mount", "-t", "cgroup", "-o", f"none,{names}" if "=" in names else names, "cgroup", str(folder)])
     (top / "unified").mkdir()
     run(["mount", "-t", "cgroup2", "cgroup2", str(top / "unified")])
+
+
+def laid_out() -> bool:
+    """Wait until the outer container's first process has prepared everything; False when it does not.
+
+    What is made in memory before would be hidden by what that mounts. At once where this is no outer container.
+    """
+    end = time.monotonic() + READY
+    while ROOT.is_dir() and not (BUNDLE / "config.json").exists():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.005)
+    return True
+
+
+def enter_cgroups() -> None:
+    """See cgroups as the outer container's first process does: its orchestrator's ``exec`` may not lead there."""
+    if not ROOT.is_dir() or os.path.samefile("/proc/1/ns/cgroup", "/proc/self/ns/cgroup"):
+        return
+    namespace = os.open("/proc/1/ns/cgroup", os.O_RDONLY)
+    try:
+        _kernel("setns", namespace, CLONE_NEWCGROUP)
+    finally:
+        os.close(namespace)
+
+
+def _kernel(call: str, *arguments: int) -> None:
+    """A system call that Python knows from 3.12 on. Raises Trouble."""
+    if getattr(ctypes.CDLL(None, use_errno=True), call)(*arguments):
+        words = f"the outer container cannot have cgroups of its own: {os.strerror(ctypes.get_errno())}"
+        raise Trouble("shared-cgroups", words, "it needs the capability SYS_ADMIN")
 
 
 def leave_devices() -> None:
@@ -128,7 +181,7 @@ def specification(command: List[str], variables: Mapping[str, str], wanted: Mapp
     uid, gid, groups, home = identity(str(wanted.get("user", "")), ROOT)
     names = [f"CAP_{name}" for name in passed_on(wanted)]
     sets = {kind: names if uid == 0 or kind == "bounding" else [] for kind in ("bounding", "effective", "permitted")}
-    settings = {name: value for name, value in variables.items() if name != VARIABLE}
+    settings = {name: value for name, value in variables.items() if name not in (VARIABLE, WAITING)}
     settings["HOME"] = home if settings.get("HOME") in (None, "/root") else settings["HOME"]
     return {
         "ociVersion": "1.0.2",

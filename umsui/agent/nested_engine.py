@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterable, List
 
@@ -10,7 +9,8 @@ from umsui.agent import nested
 from umsui.agent.engine import Engine
 from umsui.agent.host import Folder, Trouble, alive
 
-READY = 20.0  # seconds from the outer container's start until the nested one's files are in their place
+# For CRIU's --cgroup-props-file: which devices the outer container may use is its orchestrator's to say.
+PROPERTIES = '"devices":\n - "strategy": "replace"\n - "properties": [ ]\n'
 
 
 class Nested(Engine):
@@ -42,12 +42,16 @@ class Nested(Engine):
 
     def prepare(self, folder: Folder, found: Dict[str, Any]) -> str:  # noqa: ARG002
         """Wait until the outer container has laid everything out; the path of the root file system."""
-        end = time.monotonic() + READY
-        while not (nested.BUNDLE / "config.json").exists():
-            if time.monotonic() > end:
-                raise Trouble("not-ready", f"the outer container is not ready within {READY:g} s", "look at its logs")
-            time.sleep(0.005)
+        if not nested.laid_out():
+            words = f"the outer container is not ready within {nested.READY:g} s"
+            raise Trouble("not-ready", words, "look at its logs")
         return str(nested.ROOT)
+
+    def dump_options(self, folder: Folder) -> List[str]:
+        """What is not taken along of its cgroups."""
+        path = folder.control / "cgroup-properties"
+        path.write_text(PROPERTIES)
+        return [f"cgroup-props-file {path}"]
 
     def restore(self, folder: Folder, container: str, descriptors: str) -> List[str]:
         """The command that restores the service with the outer container's own output."""

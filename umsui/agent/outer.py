@@ -1,8 +1,9 @@
 """The first process of an outer container: it stands for the service nested in it towards the orchestrator.
 
 It starts the service with its own output, hands signals on, reaps, and ends with the service's exit code; ports and
-limits are the outer container's own. At a destination it finds the mark of a passive start, starts nothing, and waits:
-the agent's restore makes the service a child of this process, and the commit takes the mark away.
+limits are the outer container's own. At a destination it finds the mark of a passive start (or makes it, told so by a
+variable), starts nothing, and waits: the agent's restore makes the service a child of this process, and the commit
+takes the mark away.
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@ service touches is placed at once, all others in the background. Pages that have
 go, and those that the service waits for once more, urgently. A program of its own: it outlives the agent and the
 connection; a new connection takes up where a lost one ended.
 
-Words come over a socket in the migration's folder: ``stream`` (with the two ends of the page stream, from ``wire``)
-and ``images`` (the checkpoint is here: answer ``listening`` when the restore may begin).
+Words come over a socket in the migration's folder (``umsui.agent.paging``): ``stream`` (with the two ends of the page
+stream, from ``wire``) and ``images`` (the checkpoint is here: answer ``listening`` when the restore may begin).
 
 Protocol of the restore: criu/uffd.c: for each process its number (32 bits) and a userfaultfd, at last RESTORED.
 """
@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Callable, Deque, Dict, List, Optional, Set, Tuple
 
 from umsui.agent import pages, userfault
-from umsui.agent.host import Folder, Trouble
+from umsui.agent.host import Folder
 from umsui.agent.pagemap import lazy_pages
 from umsui.agent.pages import Frame
 from umsui.agent.ranges import Range, Ranges
@@ -38,6 +38,8 @@ from umsui.agent.store import Store
 RESTORED = 0x52535446  # LAZY_PAGES_RESTORE_FINISHED
 CHUNK = 512 << 10  # bytes placed between two looks for pages that the service waits for
 AROUND = 16 * userfault.PAGE  # bytes placed or fetched at once around a touched page
+CALM = 0.02  # seconds without a touched page until the others are placed in the background
+HURRY = 0.1  # and at most so long after the restore
 NOTED_EACH = 0.05  # seconds between two notes of how much has arrived
 LAZY_SOCKET = "lazy-pages.socket"  # where CRIU's restore looks for its daemon, in its work folder
 
@@ -64,12 +66,14 @@ class Pager:
         self.missing: Dict[int, Ranges] = {}
         self.lazy: Optional[Dict[int, Ranges]] = None  # known once the checkpoint is here
         self.done = done  # all that goes before the switch is here
+        self.here: Optional[Dict[int, List[Tuple[int, int]]]] = None  # where it is; looked up while CRIU still dumps
         self.asking: Optional[socket.socket] = None  # who waits for ``listening``
         self.listening = False
         self.spaces: List[Space] = []
         self.waiting: Set[Tuple[int, int]] = set()  # pages that the service stands still for
         self.arrived: Deque[Tuple[int, int, int]] = deque()  # to be placed: process, start, end
         self.restored = False
+        self.calm_at = self.hurry_at = 0.0  # when what nobody waits for may be placed (monotonic), and when it must
         self.received = 0
         self.sink: Optional[int] = None
         self.wake, self._woken = socket.socketpair()
@@ -80,17 +84,33 @@ class Pager:
     def run(self) -> None:
         """Until all memory is in its place."""
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        listener.bind(str(self.folder.control / "pager"))
+        fresh = self.folder.control / "pager.new"
+        fresh.unlink(missing_ok=True)  # of one that was killed
+        listener.bind(str(fresh))
         listener.listen(8)
+        fresh.rename(self.folder.control / "pager")  # whoever sees it may connect
         self._watch(listener, lambda: self._greet(listener))
         self._watch(self._woken, self._wake_up)
         while not self._finished():
-            busy = self.restored and bool(self.arrived)
-            for key, _ in self.selector.select(0 if busy else None):
+            pause = self._pause()
+            for key, _ in self.selector.select(pause):
                 key.data()
-            if busy:
+            if pause == 0.0:
                 self._place_next()
+        self._note()  # this program ends before the stream does
         self._tell(Frame(pages.WHOLE))
+
+    def _pause(self) -> Optional[float]:
+        """Seconds until a page that nobody waits for is to be placed; None when there is none.
+
+        A service that has just come gets the CPU to itself, and its first pages at once.
+        """
+        if not self.restored or not self.arrived:
+            return None
+        return max(0.0, min(self.calm_at, self.hurry_at) - time.monotonic())
+
+    def _note(self) -> None:
+        (self.folder.control / "arrived").write_text(str(self.received))
 
     def _watch(self, source: "socket.socket | int", body: Callable[[], None]) -> None:
         self.selector.register(source, selectors.EVENT_READ, body)
@@ -132,8 +152,8 @@ class Pager:
                 self._frame(frame, source, sink)
                 if time.monotonic() - told > NOTED_EACH:
                     told = time.monotonic()
-                    (self.folder.control / "arrived").write_text(str(self.received))
-        (self.folder.control / "arrived").write_text(str(self.received))
+                    self._note()
+        self._note()
         with self.telling:
             if self.sink == sink:
                 self.sink = None
@@ -154,6 +174,7 @@ class Pager:
         elif kind == pages.SYNC:
             pages.write_all(sink, Frame(pages.ACK, 0, start).packed())
         elif kind == pages.DONE:
+            self.here = {each: list(self.store.extents(each)) for each in list(self.store.files)}
             self.done = True
             self._rouse()
 
@@ -199,7 +220,7 @@ class Pager:
             lazy = lazy_pages(self.folder.images)
             for pid, ranges in lazy.items():
                 self.missing[pid] = ranges.copy()
-                for start, end in self.store.extents(pid):
+                for start, end in self.store.extents(pid) if self.here is None else self.here.get(pid, ()):
                     here = self.missing[pid].cut(start, end)
                     self.arrived.extend((pid, each.start, each.end) for each in here)
             self.lazy = lazy
@@ -237,6 +258,8 @@ class Pager:
         (number,) = struct.unpack("<i", word)
         if number == RESTORED:
             self.restored = True
+            self.calm_at = time.monotonic() + CALM
+            self.hurry_at = time.monotonic() + HURRY
         elif number > 0:  # a zombie has a negative number and no memory
             _, (descriptor,), _, _ = socket.recv_fds(restore, 1, 1)
             assert self.lazy is not None
@@ -282,6 +305,7 @@ class Pager:
             os.close(space.descriptor)
 
     def _fault(self, space: Space, page: int) -> None:
+        self.calm_at = time.monotonic() + CALM
         found = space.pending.at(page)
         if found is None:
             self._ask(space, userfault.UFFDIO_ZEROPAGE, page, userfault.PAGE, 0, 0)
@@ -368,28 +392,3 @@ def main(folder: Folder, arguments: List[str]) -> int:
         return 1
     (folder.control / "fetched").write_text("0")
     return 0
-
-
-def hand_over_stream(folder: Folder) -> int:
-    """Be the channel that the page stream comes through, until the pager has had enough of it. Raises Trouble."""
-    with _connect(folder) as pager:
-        socket.send_fds(pager, [b"stream"], [0, 1])
-        pager.recv(1)
-    return 0
-
-
-def wait_until_ready(folder: Folder, timeout: float) -> bool:
-    """Tell the pager that the checkpoint is here; whether the restore may begin. Raises Trouble, OSError."""
-    with _connect(folder) as pager:
-        pager.settimeout(timeout)
-        pager.send(b"images")
-        return pager.recv(16) == b"listening"
-
-
-def _connect(folder: Folder) -> socket.socket:
-    connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    try:
-        connection.connect(str(folder.control / "pager"))
-    except OSError as error:
-        raise Trouble("no-pager", "the pager has ended") from error
-    return connection

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
-import time
 from pathlib import Path
 from typing import IO, Any, Callable, Dict, Iterable, List, Set, Tuple
 
-from umsui.agent.engine import Engine, Port
-from umsui.agent.host import Folder, Trouble, environment, write_atomically
+from umsui.agent.engine import Engine, Port, mode_of
+from umsui.agent.host import Folder, Trouble, environment, wait_for_kill, write_atomically
 from umsui.agent.image import rootfs_layers, sized, unpack
 
 
@@ -74,21 +72,27 @@ class Podman(Engine):
         kind = str(settings.get("Type") or "")
         return (kind, str(settings.get("Path") or "")) if kind in ("k8s-file", "json-file") else ("", "")
 
-    def put(self, container: str, path: str) -> None:
-        """Make an empty file in a container that does not run yet; through its mount, which is faster than a copy."""
+    def put(self, container: str, folder: str, files: Dict[str, bytes], hold: bool = False) -> None:
+        """Through the container's mount, which is faster than a copy; it is held because giving it back takes time."""
         at = os.open(self.ask("mount", container).strip(), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        *folders, name = path.strip("/").split("/")
         try:
-            for part in folders:  # step by step: a link in the image must not lead out of it
+            for part in folder.strip("/").split("/"):  # step by step: a link in the image must not lead out of it
                 below = os.open(part, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=at)
                 os.close(at)
                 at = below
-            made = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=at)
-            os.fchmod(made, 0o666)
-            os.close(made)
+            for name, content in files.items():
+                made = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=at)
+                with os.fdopen(made, "wb") as file:
+                    file.write(content)
+                    os.fchmod(made, mode_of(content))
         finally:
             os.close(at)
-            self.ask("umount", container)
+            if not hold:
+                self.unput(container)
+
+    def unput(self, container: str) -> None:
+        """Podman counts its mounts: that of a container that runs stays."""
+        self.ask("umount", container)
 
     def states(self, container: str) -> Iterable[Path]:
         """Where the runtime may have noted a container's state."""
@@ -153,18 +157,3 @@ def rebind(config: Path, named: Callable[[str], str]) -> Dict[str, str]:
     if changed:
         write_atomically(config, json.dumps(bundle), config.stat().st_mode & 0o777)
     return changed
-
-
-def wait_for_kill(pid: int, timeout: float) -> None:
-    """Wait until SIGKILL is pending for a (frozen) process."""
-    end = time.monotonic() + timeout
-    while time.monotonic() < end:
-        try:
-            status = Path(f"/proc/{pid}/status").read_text()
-        except FileNotFoundError:
-            return
-        pending = [int(line.split()[1], 16) for line in status.splitlines() if line.startswith(("SigPnd", "ShdPnd"))]
-        if any(mask & (1 << (signal.SIGKILL - 1)) for mask in pending):
-            return
-        time.sleep(0.002)
-    raise Trouble("not-removed", f"podman did not end process {pid} within {timeout:g} s")

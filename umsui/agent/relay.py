@@ -8,6 +8,10 @@ relay passes the talk on to the real ``criu``, but holds it at two places:
 * after a restore, before the restored processes get to run (CRIU's ``post-restore`` notification): the gate that only
   the commit opens. No instruction of the service runs at the destination before that.
 
+A dump is over when CRIU says so (state ``written``): nobody waits for what the runtime does after that.
+And where the runtime's caller would let a dumped service go on (the kubelet's checkpoint leaves its container running),
+the runtime is not told that the dump is done (state ``dumped``) until it is known what becomes of the source.
+
 Words come over a Unix socket in the migration's folder, from whichever agent is alive: the relay does not depend on
 the one that started it. ``status`` asks, ``start`` begins, ``go`` and ``abort`` decide; each is answered by the state.
 
@@ -18,16 +22,29 @@ from __future__ import annotations
 
 import os
 import selectors
+import shlex
+import shutil
 import socket
 import sys
 from pathlib import Path
 from typing import Dict, List, NoReturn
 
-from umsui.agent import crossing, rpc
+from umsui.agent import crossing, rpc, warm
 from umsui.agent.host import CONTROL, PATH, Folder
 
 BIGGEST = 1 << 20  # of an RPC message; CRIU's own limit is lower
+WARNINGS = 2  # and errors: what CRIU does besides is thousands of lines for 1 GiB
+WRITTEN = ("written", "dumped")  # states in which a dump is over: the runtime has heard of it, or does not yet
 HELD = (rpc.DUMP, rpc.RESTORE)  # the requests that are held
+# CRIU packs what is in each tmpfs, mostly nothing or a few nodes, and starts tar, a shell and gzip for that. ``plain``
+# goes with the images: where this one was not to be had (another user namespace), they are packed as ever.
+TAR = """#!/bin/sh
+[ "$1" != --create ] || : >{plain}
+[ -e {plain} ] || exec {tar} "$@"
+for word; do shift; [ "$word" = --gzip ] || set -- "$@" "$word"; done
+exec {tar} "$@"
+"""
+PAGES_FD = 87  # where criu finds its connection to the page server; far above what the runtimes open
 
 
 def real_criu() -> str:
@@ -62,6 +79,15 @@ def adopt_folders(request: bytes, folder: Folder) -> None:
                 os.close(descriptor)
 
 
+def adopt_pages(folder: Folder) -> None:
+    """Take the connection to the page server from the agent, where no runtime could pass it on."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as giver:
+        giver.connect(str(folder.pages))
+        _, descriptors, _, _ = socket.recv_fds(giver, 1, 1)
+    os.dup2(descriptors[0], PAGES_FD, inheritable=True)
+    os.close(descriptors[0])
+
+
 class Relay:
     """One RPC session between the runtime (``up``) and the real CRIU (``down``)."""
 
@@ -74,13 +100,16 @@ class Relay:
         self.watchers: List[socket.socket] = []
         self.selector = selectors.DefaultSelector()
         self.kept: List[bytes] = []  # CRIU's post-restore notification, held at the gate
+        self.withholds = bool(folder.state().get("withhold"))
 
     def serve(self, request: bytes) -> int:
         """Relay one session; the exit status of the real CRIU."""
         self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        Path(self.folder.relay).unlink(missing_ok=True)
-        self.listener.bind(str(self.folder.relay))
+        fresh = Path(f"{self.folder.relay}.new")
+        fresh.unlink(missing_ok=True)
+        self.listener.bind(str(fresh))
         self.listener.listen(128)  # past that, a connect fails at once
+        fresh.rename(self.folder.relay)  # whoever sees it may connect
         self.down, child = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         pid = self._start(child)
         self.request = request
@@ -106,7 +135,7 @@ class Relay:
 
     def _become_criu(self, child: socket.socket) -> NoReturn:
         os.environ["CRIU_CONFIG_FILE"] = str(self.folder.control / "criu.conf")
-        os.environ["PATH"] = PATH
+        os.environ["PATH"] = f"{self.folder.control / 'tools'}:{PATH}"
         child.set_inheritable(True)
         os.execv(self.criu, [self.criu, "swrk", str(child.fileno())])  # noqa: S606 - the real program, no shell
 
@@ -122,9 +151,10 @@ class Relay:
             message, descriptors, _, _ = socket.recv_fds(self.up, BIGGEST, 8)
             if not message:  # the runtime is done, or gone: let CRIU see the same
                 self.selector.unregister(self.up)
-                self.down.shutdown(socket.SHUT_WR)
-                if self.state == "armed":
+                if self.state in ("armed", "dumped"):
                     self.state = "ended"
+                else:
+                    self.down.shutdown(socket.SHUT_WR)
             else:
                 socket.send_fds(self.down, [message], descriptors)
         else:
@@ -132,14 +162,20 @@ class Relay:
 
     def _from_criu(self) -> None:
         message, descriptors, _, _ = socket.recv_fds(self.down, BIGGEST, 8)
-        if not message:
+        if not message and self.state == "dumped":
+            self.selector.unregister(self.down)
+        elif not message:
             self.state = "ended"
         elif b"post-restore" in message:
             self.kept = [message]
             self._become("gated")
             if self.doomed:
                 self._abort()
+        elif self.withholds and message.startswith(rpc.DUMPED):
+            self._become("dumped")
         else:
+            if message.startswith(rpc.DUMPED):
+                self._become("written")
             socket.send_fds(self.up, [message], descriptors)
 
     def _word(self, watcher: socket.socket) -> None:
@@ -153,12 +189,14 @@ class Relay:
             watcher.close()
         elif word == "start" and self.state == "armed":
             self._become("started")
+            if self.request[:2] == rpc.RESTORE:
+                warm.cgroups()
             across = self.request[:2] == rpc.RESTORE and self.folder.state().get("across")
             self.down.send(crossing.fitted(self.request, self.folder) if across else self.request)
         elif word == "go" and self.state == "gated":
             socket.send_fds(self.up, self.kept, [])
             self._become("open")
-        elif word == "abort" and self.state in ("armed", "gated"):
+        elif word == "abort" and self.state in ("armed", "gated", "dumped"):
             self._abort()
         elif word == "abort":
             self.doomed = True  # in the middle of a restore: at the gate, then
@@ -195,15 +233,23 @@ def main(folder: Folder, arguments: List[str]) -> int:
         up.detach()
         os.execv(criu, [criu, *arguments])  # noqa: S606 - version and feature questions need no relay
     up.recv(BIGGEST)
-    folder.note(relay=os.getpid(), given=given_folder(request, os.getppid()))
+    state = folder.note(relay=os.getpid(), given=given_folder(request, os.getppid()))
     adopt_folders(request, folder)
-    state = folder.state()
+    if state.get("withhold"):
+        if state.get("abandoned"):
+            return 1
+        folder.note(dump=os.getpid())
+        adopt_pages(folder)
+    request = rpc.amended(request, rpc.number(rpc.LOG_LEVEL, WARNINGS))
     if state.get("lazy"):  # runc says that it wants no lazy pages, and a request outweighs the options' file
         request = rpc.amended(request, rpc.number(rpc.LAZY_PAGES, 1))
     if state.get("across") and request[:2] == rpc.DUMP:
         request = crossing.without_network(request, state["pid"])
     elif state.get("across"):
         crossing.open_network()
+    elif crossing.NETWORK in request:  # it is the engine's; CRIU would walk through its connections all the same
+        request = rpc.amended(request, rpc.number(rpc.EMPTY_NS, crossing.NEW_NETWORK))
+    warm.breakpoints()  # until this process ends
     return Relay(folder, up, criu).serve(request)
 
 
@@ -248,4 +294,10 @@ def install(folder: Folder, options: List[str]) -> None:
         f'#!/bin/sh\nexec {sys.executable} -IS {folder.agent} relay {folder.migration} {folder.role} "$@"\n'
     )
     binary.chmod(0o700)
+    tar = shutil.which("tar", path=PATH)
+    if tar:
+        stand_in = folder.control / "tools" / "tar"
+        stand_in.parent.mkdir(mode=0o700, exist_ok=True)
+        stand_in.write_text(TAR.format(plain=shlex.quote(str(folder.images / "plain")), tar=shlex.quote(tar)))
+        stand_in.chmod(0o700)
     (folder.control / "criu.conf").write_text("\n".join(options) + "\n")

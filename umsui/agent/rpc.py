@@ -11,8 +11,10 @@ from typing import Iterator, List, Tuple, Union
 Field = Tuple[int, Union[int, bytes]]
 
 DUMP, RESTORE = b"\x08\x01", b"\x08\x02"  # what these requests begin with: criu_req.type
+DUMPED = b"\x08\x01\x10\x01"  # what the answer to a dump that went well begins with: criu_resp.type, .success
 OPTIONS = 2  # criu_req.opts; the others are criu_opts's own
 IMAGES_DIR_FD, WORK_DIR_FD, EXT_MNT, INHERIT_FD, EXTERNAL, EMPTY_NS, LAZY_PAGES = 1, 17, 23, 27, 37, 38, 48
+LOG_LEVEL = 9
 
 
 def varint(data: bytes, at: int) -> Tuple[int, int]:
@@ -84,5 +86,6 @@ def number_in(request: bytes, field: int) -> int:
 
 def amended(request: bytes, more: bytes) -> bytes:
     """The request with further options."""
-    images = number(IMAGES_DIR_FD, number_in(request, IMAGES_DIR_FD))  # a message without it is incomplete
+    given = number_in(request, IMAGES_DIR_FD)
+    images = number(IMAGES_DIR_FD, given) if given >= 0 else b""  # a message without it is incomplete
     return request + text(OPTIONS, images + more)

@@ -16,9 +16,10 @@ import traceback
 from pathlib import Path
 from typing import Any, Callable, Dict, Union
 
-from umsui.agent import facts, framing, link, traits
+from umsui.agent import facts, framing, link, nested, traits
 from umsui.agent.destination import Destination
 from umsui.agent.host import Folder, Trouble
+from umsui.agent.pods import PodDestination, PodSource
 from umsui.agent.service_level import ServiceDestination, ServiceSource
 from umsui.agent.source import Source
 
@@ -81,6 +82,7 @@ class Agent:
             "node": facts.node,
             "service": facts.service,
             "nested": facts.nested_service,
+            "baseline": nested.baseline,
             "listen": self._listen,
             "measure": link.measure,
             "kinds": traits.kinds,
@@ -110,7 +112,14 @@ class Agent:
             end.close()
             del self.ends[key]
             return {}
-        return getattr(end, verb)(**params)
+        try:
+            return getattr(end, verb)(**params)
+        except (Trouble, OSError) as error:
+            lost = isinstance(error, Trouble) and error.code == "lost"
+            if lost or not isinstance(end, Source) or not end.uplink.cut_off():
+                raise
+            fix = "see why the two nodes do not reach each other any more, then try again"
+            raise Trouble("link-lost", f"the connection to the destination's node broke ({error})", fix) from error
 
     def _end(self, role: str, folder: Folder) -> Union[Source, Destination]:
         def emit(kind: str, **data: Any) -> None:
@@ -120,6 +129,8 @@ class Agent:
                 return  # nobody listens any more; the steps go on
 
         inside = folder.exists and folder.approach == "service"
+        if folder.exists and folder.engine == "kubernetes" and not inside:
+            return PodSource(folder, emit) if role == "source" else PodDestination(folder, emit)
         if role == "source":
             return ServiceSource(folder, emit) if inside else Source(folder, emit)
         return ServiceDestination(folder, emit) if inside else Destination(folder, emit)
@@ -161,4 +172,6 @@ def main() -> int:
     """Be the agent, until its connection ends."""
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    nested.laid_out()
+    nested.enter_cgroups()
     return Agent(Path(sys.argv[0])).serve()

@@ -11,14 +11,14 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from subprocess import PIPE
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Sequence
 
 from umsui.agent.destination import KEEP_THE_SOURCE, Destination
 from umsui.agent.host import Folder, Trouble, end_program
-from umsui.agent.inside import PASSIVE, Channel, Inside, write_all
+from umsui.agent.inside import PASSIVE, Channel, Inside, answer_over, passes, send_ahead, write_all
 from umsui.agent.inside_files import Mirror, in_memory
 from umsui.agent.source import ROUNDS, SMALL, Source
-from umsui.agent.uplink import Emit
+from umsui.agent.uplink import Emit, last_words
 
 CHECKPOINT = 600.0  # seconds that a dump or a restore may take before it is given up
 TOGETHER = 8  # trees of files that are copied at the same time
@@ -73,8 +73,11 @@ class ServiceSource(Source):
         rootfs = sum(mirror.bytes for mirror in self.mirrors) - volumes
         return {"rootfs": rootfs, "volumes": volumes + self.extras.bytes}
 
-    def arm_inside(self, container: str) -> Dict[str, Any]:
-        """Let dump, memory's way and restore be up and wait; may go on beside ``copy_inside``."""
+    def arm_inside(self, container: str, ahead: bool = False) -> Dict[str, Any]:
+        """Let dump, memory's way and restore be up and wait; may go on beside ``copy_inside``.
+
+        ``ahead``: memory may go that way from now on (``send_memory``).
+        """
         if self.folder.state().get("abandoned"):
             raise Trouble("abandoned", "the source has given this migration up")
         self.folder.note(container=container)
@@ -86,11 +89,24 @@ class ServiceSource(Source):
         self.session.expect("listening", code="not-armed")
         self.pages_channel = inside.pages()
         self.session.expect("armed", code="not-armed")
-        self._expect("ready", 20.0)  # there is room for pages from now on
         ends = {"stdin": self.pages_channel.reader, "stdout": self.pages_channel.writer}
-        self.pages = self.uplink.stream(f"inside page-server {self.uplink.rate:.0f}", stderr=PIPE, **ends)
+        verb = "page-store" if ahead else "page-server"
+        self.pages = self.uplink.stream(f"inside {verb} {self.uplink.rate:.0f}", stderr=PIPE, **ends)
         self.pages_channel.leave()  # with ours open, CRIU would not see the other end go
         self.folder.note(pages=self.pages.pid)
+        self._expect("ready", 20.0)  # there is room for CRIU's pages from now on
+        return {}
+
+    def send_memory(self, once: bool = False) -> Dict[str, Any]:
+        """Memory ahead, while the service runs; after ``arm_inside``, and beside ``copy_inside``.
+
+        ``once``: what was written since, right before the switch.
+        """
+        assert self.session is not None
+        if once:
+            send_ahead(self.session)
+        else:
+            passes(self.session)
         return {}
 
     def arm_files(self) -> Dict[str, Any]:
@@ -110,7 +126,7 @@ class ServiceSource(Source):
         if came.startswith("failed "):
             raise Trouble("not-restored", came.removeprefix("failed "))
         if came != wanted:
-            raise Trouble("no-wire", f"the destination did not come to {wanted!r}: {self._words(self.images)}")
+            raise Trouble("no-wire", f"the destination did not come to {wanted!r}: {last_words(self.images)}")
 
     # -- the switch -------------------------------------------------------------------------------------------------
 
@@ -211,10 +227,19 @@ class ServiceSource(Source):
         """After the commit: the service ends here without running another instruction. May run twice."""
         container = self.folder.state()["container"]
         if self.engine.holds("container", container):
-            if self.engine.status(container) == "running" and not self._inside().status()["frozen"]:
+            if self._goes_on():
                 raise Trouble("source-runs", "the source runs although it has voted", "look at both ends by hand")
             self.engine.discard(container, within)
         return {"removed": True}
+
+    def _goes_on(self) -> bool:
+        """Whether the service runs, and does not stand still."""
+        try:
+            return not self._inside().status()["frozen"]
+        except Trouble as trouble:
+            if trouble.code != "not-running":
+                raise
+            return False
 
     def close(self) -> None:
         """End the wire and the helpers; remove this migration's folders."""
@@ -232,15 +257,20 @@ class ServiceSource(Source):
 class ServiceDestination(Destination):
     """One migration at its destination: a container of the same image that was started to wait for a restore."""
 
-    def prepare(self, container: str, volumes: Dict[str, str]) -> Dict[str, Any]:  # noqa: ARG002
+    gate: Optional[Channel] = None  # the connection that waits for the word to go
+
+    def prepare(self, container: str, volumes: Dict[str, str], top: Sequence[int] = ()) -> Dict[str, Any]:  # noqa: ARG002
         """Start the created container, passive. Its files are written from inside: it has no roots here."""
         found = self.engine.inspect(container)
         log_format, log = self.engine.log(found)
         self.folder.note(container=container, log=log)
         if found["State"]["Status"] != "running":
-            self.engine.put(container, PASSIVE)
+            self.put(container, PASSIVE, hold=True)
             self.engine.ask("start", container, code="not-started")
-        self._wait_passive()
+        with ThreadPoolExecutor(1) as pool:
+            given_back = pool.submit(self.unput, container)
+            self._wait_passive()
+            given_back.result()
         return {"roots": {}, "log_format": log_format}
 
     def _wait_passive(self) -> None:
@@ -257,7 +287,8 @@ class ServiceDestination(Destination):
             raise Trouble("not-passive", "the container started the service instead of waiting for it")
 
     def armed(self, within: float) -> Dict[str, bool]:
-        """Until the way of the memory leads into the container. Raises Trouble."""
+        """Until the way of the memory leads into the container, and that of the word to go. Raises Trouble."""
+        self.gate = Inside(self.engine, self.folder.state()["container"]).open()
         end = time.monotonic() + within
         while not (self.folder.control / "arrived").exists():
             if time.monotonic() > end:
@@ -271,13 +302,25 @@ class ServiceDestination(Destination):
     def commit(self, within: float) -> Dict[str, bool]:
         """Open the gate. May run twice, and in another agent. Raises Trouble."""
         try:
-            answer = Inside(self.engine, self.folder.state()["container"]).ask("go", within)
+            answer = self._say_go(within)
         except Trouble as trouble:
             raise Trouble("lost", f"the restored service is gone: {trouble.message}", KEEP_THE_SOURCE) from trouble
         if answer != "open":
             raise Trouble("lost", answer.removeprefix("failed "), KEEP_THE_SOURCE)
         self.folder.note(open=True)
         return {"open": True}
+
+    def _say_go(self, within: float) -> str:
+        """Over the connection that waits for it; over a new one, when that is gone."""
+        gate, self.gate = self.gate, None
+        answer = answer_over(gate, "go", within)
+        return answer or Inside(self.engine, self.folder.state()["container"]).ask("go", within)
+
+    def close(self) -> None:
+        """The connections, and this migration's folders."""
+        if self.gate is not None:
+            self.gate.close()
+        super().close()
 
     def confirm(self, within: float) -> Dict[str, str]:  # noqa: ARG002
         """After the commit: the engine knows that it runs. Raises Trouble."""

@@ -5,27 +5,26 @@
 
 from __future__ import annotations
 
-import io
+import contextlib
 import os
 import signal
 import socket
 import subprocess
 import sys
-import tarfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Dict, List, Optional
 
-from umsui.agent import criu, crossing, engines, guard, relay, sync, vigil
+from umsui.agent import criu, crossing, engines, guard, joint, relay, sync, vigil
 from umsui.agent.engine import Engine
 from umsui.agent.extras import Extras
-from umsui.agent.host import Cgroup, Folder, Trouble, alive, environment, spawn, wait_gone, widen
+from umsui.agent.host import Cgroup, Folder, Trouble, alive, end_program, environment, spawn, widen
 from umsui.agent.memory import Memory
-from umsui.agent.uplink import Emit, Uplink
+from umsui.agent.parcel import Parcel
+from umsui.agent.uplink import Emit, Uplink, last_words
 
-PAGES_FD = 87  # where criu finds its connection to the page server; far above what the runtimes open
 PAGES = threading.Lock()  # held by whoever starts a dump: there is one such number in a process
 BUFFER = 4 << 20  # bytes of pages that may be under way in the socket: CRIU need not wait for ssh at each step
 ROUNDS = 4  # live passes over the files at most
@@ -56,6 +55,10 @@ class Source:
     def key(self) -> Dict[str, str]:
         """A key for this one migration; answers its public half."""
         return self.uplink.key()
+
+    def joint(self) -> Dict[str, List[str]]:
+        """The command that the coordinator joins with the destination's end, where it carries the wire."""
+        return {"command": joint.command(self.folder)}
 
     def connect(self, user: str, address: str, port: int, host_key: str, rate: float = 0.0) -> Dict[str, float]:
         """Open the wire; each stream gets ``rate`` bytes per second (0: no limit). Answers the time it took."""
@@ -145,17 +148,17 @@ class Source:
         if lazy:
             criu.raise_pipe_limit()
         kind = "lazy-pages" if lazy else "page-server"
-        relay.install(folder, [*criu.OPTIONS, f"ps-socket {PAGES_FD}", kind])
+        relay.install(folder, [*criu.OPTIONS, f"ps-socket {relay.PAGES_FD}", kind, *self.engine.dump_options(folder)])
         self._start_dump(container, runtime, mine)
         self._start_guard()
         assert self.images.stdout is not None
         if self.images.stdout.readline() != b"ready\n":
-            raise Trouble("no-wire", "the destination does not take the checkpoint: " + self._words(self.images))
+            raise Trouble("no-wire", "the destination does not take the checkpoint: " + last_words(self.images))
 
     def _start_dump(self, container: str, runtime: str, pages: socket.socket) -> None:
         argv = self.engine.checkpoint(runtime, container, self.folder.images, self.folder.work)
         with PAGES, (self.folder.control / "dump.out").open("wb") as out:
-            os.dup2(pages.fileno(), PAGES_FD, inheritable=True)
+            os.dup2(pages.fileno(), relay.PAGES_FD, inheritable=True)
             pages.close()
             self.dump = subprocess.Popen(
                 argv,
@@ -163,24 +166,20 @@ class Source:
                 stdout=out,
                 stderr=out,
                 env=environment(**relay.environment(self.folder)),
-                pass_fds=[PAGES_FD],
+                pass_fds=[relay.PAGES_FD],
                 start_new_session=True,
             )
-            os.close(PAGES_FD)
+            os.close(relay.PAGES_FD)
         self.folder.note(dump=self.dump.pid)
         self.relay = criu.wait_for_relay(self.folder, self.dump, self.folder.control / "dump.out")
 
     def _start_guard(self) -> None:
         argv = [sys.executable, "-IS", str(self.folder.agent), "guard", self.folder.migration, self.folder.role]
         self.guard = spawn(argv, self.folder.control / "guard.log", environment(), stdin=subprocess.PIPE)
+        self.folder.note(guard=self.guard.pid)
 
     def _log(self, root: sync.Root) -> Path:
         return self.folder.control / f"rsync-{root.name.replace('/', '_')}.log"
-
-    def _words(self, process: "subprocess.Popen[bytes]") -> str:
-        process.kill()
-        assert process.stderr is not None
-        return process.stderr.read().decode(errors="replace").strip()[-400:]
 
     def intact(self, container: str) -> Dict[str, str]:
         """Raises Trouble when somebody has changed the service since the first time that this was asked."""
@@ -215,9 +214,9 @@ class Source:
         try:
             times["freeze"] = self.freeze()["seconds"]
             began = time.monotonic() - times["freeze"]
+            self.relay.say("start")
             self.emit("step", step="freeze", state="done", seconds=times["freeze"])
             self.emit("step", step="checkpoint", state="started")
-            self.relay.say("start")
             with ThreadPoolExecutor(2) as pool:  # files and pages go while CRIU dumps
                 files = pool.submit(self._send_changed_files, within)
                 rest = pool.submit(self._complete_memory, cgroup.pids())
@@ -227,13 +226,18 @@ class Source:
                 self.emit("step", step="transfer", state="started")
                 times["files"] = files.result()
                 times["changed"] = rest.result()
+            parcel = Parcel(self.images)
+            parcel.send(self.folder.images, self.extras)
             with self.lock:
                 self._refuse_abandoned()
                 vigil.refuse_ended(cgroup.pids())
+                self.engine.hold(state["pid"])
                 self.folder.note(voted=True)
-            self._send_images(within)
+            parcel.complete(within)
             times["transfer"] = time.monotonic() - began - times["freeze"] - times["checkpoint"]
             self.emit("step", step="transfer", state="done", seconds=times["transfer"])
+            for idle in self.warm:  # in folders that nobody could unmount
+                idle.kill()
         except (Trouble, OSError, subprocess.SubprocessError) as error:
             self.thaw()
             if isinstance(error, Trouble):
@@ -246,14 +250,9 @@ class Source:
             raise Trouble("abandoned", "the coordinator was silent for too long: the service was thawed and stays here")
 
     def _wait_dump(self, timeout: float) -> None:
-        ended = self.relay.wait(timeout=timeout)
-        if ended != "ended 0":
-            raise Trouble(
-                "not-dumped",
-                "CRIU could not checkpoint the service: " + criu.words(self.folder.work / "dump.log"),
-            )
-        if self.dump.wait(timeout=timeout):
-            raise Trouble("not-dumped", (self.folder.control / "dump.out").read_text(errors="replace").strip()[-400:])
+        if self.relay.wait(*relay.WRITTEN, timeout=timeout) not in relay.WRITTEN:
+            words = criu.words(self.folder.work / "dump.log")
+            raise Trouble("not-dumped", f"CRIU could not checkpoint the service: {words}")
 
     def _complete_memory(self, pids: List[int]) -> int:
         return self.memory.complete(pids, self.folder.state()["at_once"]) if self.memory is not None else 0
@@ -272,50 +271,36 @@ class Source:
         return {"drained": True}
 
     def _serve_again(self) -> None:
-        state = self.folder.state()
-        if not alive(state["pid"]):
-            raise Trouble(
-                "lost",
-                "the source's processes ended before all their memory had arrived",
-                "the service is lost; pre-copy and stop-copy have no such risk",
-            )
+        self._frozen()  # else there is nothing to serve
         if self.memory is not None:
-            words = self._words(self.memory.stream)
+            words = last_words(self.memory.stream)
             self.memory.close()
             if "pager" in words:
                 raise Trouble("lost", f"the destination takes no more memory: {words}")
             time.sleep(0.5)  # the link is cut, perhaps for long
         self.memory = self._page_stream()
-        self.memory.know(Cgroup(state["pid"]).pids())
+        self.memory.know(self._frozen())
+
+    def _frozen(self) -> List[int]:
+        """The processes whose memory is still wanted. Raises Trouble when they have ended."""
+        pid = self.folder.state().get("pid")  # none: the node was started anew
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError, Trouble):  # they are just ending
+            if pid and alive(pid):
+                return Cgroup(pid).pids()
+        raise Trouble(
+            "lost",
+            "the source's processes ended before all their memory had arrived",
+            "the service is lost: remove its container at the destination, and start it anew; "
+            "pre-copy and stop-copy have no such risk",
+        )
 
     def _send_changed_files(self, timeout: float) -> float:
         began = time.monotonic()
         for root, process in zip(self.roots, self.warm):  # noqa: B905 - strict= needs Python 3.10
-            root.bytes += sync.finish(process, root.observe(), self._log(root), timeout)
+            changed = root.observe()
+            if changed:  # else rsync goes on waiting: two programs less that want the CPU now
+                root.bytes += sync.finish(process, changed, self._log(root), timeout)
         return time.monotonic() - began
-
-    def _send_images(self, timeout: float) -> None:
-        """The checkpoint as a tar stream, without memory sent before or fetched later; ``complete`` is last."""
-        packed = io.BytesIO()
-        with tarfile.open(fileobj=packed, mode="w") as archive:
-            for path in sorted(self.folder.images.iterdir()):
-                archive.add(path, path.name)
-            self.extras.pack(archive)
-            archive.addfile(tarfile.TarInfo("complete"))
-        stream = self.images
-        assert stream.stdin is not None
-        assert stream.stdout is not None
-        try:
-            stream.stdin.write(packed.getvalue())
-            stream.stdin.close()
-        except BrokenPipeError as error:
-            raise Trouble("no-wire", "the destination hung up: " + self._words(stream)) from error
-        alarm = threading.Timer(timeout, stream.kill)
-        alarm.start()
-        answer = stream.stdout.readline()
-        alarm.cancel()
-        if answer != b"started\n":
-            raise Trouble("no-wire", "the destination did not take the checkpoint: " + self._words(stream))
 
     # -- afterwards -------------------------------------------------------------------------------------------------
 
@@ -339,9 +324,9 @@ class Source:
             return {"thawed": False}
         with self.lock:
             self.folder.note(abandoned=True, voted=False)
-        stop_dump(self.folder, state)
+        guard.stop_dump(self.folder)
         if alive(state["pid"]):
-            Cgroup(state["pid"]).thaw()
+            self.engine.thaw(state["pid"])
         elif state.get("frozen") and self.engine.status(state["container"]) != "running":
             raise Trouble(
                 "source-gone",
@@ -349,6 +334,16 @@ class Source:
                 f"{self.engine.name} start {state['container'][:12]} starts it anew, without its memory",
             )
         return {"thawed": bool(state.get("frozen"))}
+
+    def halt(self) -> Dict[str, bool]:
+        """Cancelled: what is being sent ends, so that ``switch`` fails and thaws. Nothing, once this end has voted."""
+        with self.lock:
+            if not self.undecided():
+                return {"halted": False}
+            self.folder.note(abandoned=True)
+        for process in [*self.warm, *([self.pages] if hasattr(self, "pages") else [])]:
+            process.kill()  # CRIU lets go of the service by itself when nobody takes its pages
+        return {"halted": True}
 
     def undecided(self) -> bool:
         """Whether the service stands still and this end has not voted."""
@@ -370,7 +365,7 @@ class Source:
             assert cgroup is not None
             for each in cgroup.pids():
                 os.kill(each, signal.SIGKILL)  # pending in all of them before the first one can run
-            cgroup.thaw()
+            self.engine.thaw(pid)
 
         if cgroup is not None and not cgroup.frozen():
             raise Trouble("source-runs", "the source runs although it has voted", "look at both ends by hand")
@@ -382,9 +377,12 @@ class Source:
         if hasattr(self, "guard") and self.guard.stdin is not None:
             self.guard.stdin.write(b"done")
             self.guard.stdin.close()
+        elif (guard_pid := self.folder.state().get("guard")) is not None:
+            end_program(guard_pid, "guard")  # of an agent that has not noticed yet that its connection is gone
         if self.memory is not None:
             self.memory.close()
-        for process in [*self.warm, *(getattr(self, name) for name in ("pages", "images") if hasattr(self, name))]:
+        begun = [getattr(self, name) for name in ("dump", "pages", "images") if hasattr(self, name)]
+        for process in [*self.warm, *begun]:
             process.kill()
             process.wait()
         self.uplink.hang_up()
@@ -404,19 +402,3 @@ def shared_maps(pids: List[int], inside: str) -> "set[str]":
             if len(parts) == 6 and "w" in parts[1] and parts[1].endswith("s") and parts[5].startswith(inside):
                 found.add(os.path.relpath(parts[5], inside))
     return found
-
-
-def stop_dump(folder: Folder, state: Dict[str, Any]) -> None:
-    """End a dump that has not begun; wait for one that has (killing CRIU inside a dump would harm the service)."""
-    dump = state.get("dump")
-    if not dump or not alive(dump):
-        return
-    try:
-        handle = relay.Handle(folder, 5.0)
-        if handle.state == "armed":
-            handle.say("abort")
-        handle.close()
-    except OSError:
-        pass  # no relay (yet, or any more): the runtime ends by itself
-    if not wait_gone(dump, guard.DUMP_ENDS):
-        raise Trouble("dump-stuck", f"the dump (process {dump}) does not end")

@@ -12,6 +12,7 @@ import os
 import re
 import stat
 import subprocess
+import threading
 import time
 from pathlib import Path
 from typing import Any, Dict, Iterable, Iterator, List, Optional, Set, Tuple
@@ -176,11 +177,14 @@ def finish(process: "subprocess.Popen[bytes]", paths: Iterable[str], log: Path, 
 
     Raises Unsteady, Trouble.
     """
-    try:
-        process.communicate(listed(paths), timeout=timeout)
-    except subprocess.TimeoutExpired as error:
-        process.kill()
-        raise Trouble("timed-out", f"rsync did not end within {timeout:g} s") from error
+    alarm = threading.Timer(threading.TIMEOUT_MAX if timeout is None else timeout, process.kill)
+    alarm.daemon = True
+    alarm.start()
+    process.communicate(listed(paths))  # with a time limit it would look for the end now and then only
+    late = not alarm.is_alive()
+    alarm.cancel()
+    if late:
+        raise Trouble("timed-out", f"rsync did not end within {timeout:g} s")
     words = log.read_text(errors="replace")
     # 24: files vanished while a live pass looked; the final pass is run on a tree that stands still. Where they go
     # or shrink while they are read it is 23, as for all else that is wrong.

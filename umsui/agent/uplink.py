@@ -8,7 +8,7 @@ import tarfile
 import time
 from typing import Any, Callable, Dict, List
 
-from umsui.agent import engines
+from umsui.agent import engines, joint
 from umsui.agent.host import Folder, Trouble, environment, run
 from umsui.agent.image import thin
 
@@ -33,16 +33,17 @@ class Uplink:
     def connect(self, user: str, address: str, port: int, host_key: str, rate: float = 0.0) -> Dict[str, float]:
         """Open the wire: one SSH connection that all streams share. Answers the time it took.
 
+        ``address`` "": there is no way of our own, the coordinator joins both ends (``umsui.agent.joint``).
         ``rate`` limits each stream, in bytes per second (0: no limit).
         """
         self.rate = rate
         began = time.monotonic()
         control = self.folder.control
+        self.hang_up()  # of an agent that is no more
         (control / "known_hosts").write_text(f"umsui {host_key}\n")
         lines = [
             "Host umsui",
-            f"  HostName {address}",
-            f"  Port {port}",
+            *([f"  HostName {address}", f"  Port {port}"] if address else joint.ssh_options(self.folder)),
             f"  User {user}",
             f"  IdentityFile {control}/key",
             "  IdentitiesOnly yes",
@@ -102,9 +103,23 @@ class Uplink:
         """The words that rsync starts its streams with."""
         return shlex.join(self.ssh())
 
+    def cut_off(self) -> bool:
+        """Whether there was a connection, and is none any more."""
+        if not (self.folder.control / "ssh.conf").exists():
+            return False
+        check = [*self.ssh(), "-O", "check", "umsui"]
+        return subprocess.run(check, capture_output=True, env=environment(), timeout=10, check=False).returncode != 0
+
     def hang_up(self) -> None:
         """End the connection, if there is one."""
         if (self.folder.control / "ssh.conf").exists():
             subprocess.run(
                 [*self.ssh(), "-O", "exit", "umsui"], capture_output=True, env=environment(), timeout=10, check=False
             )
+
+
+def last_words(process: "subprocess.Popen[bytes]") -> str:
+    """End a stream's program; why it was of no use, in its own words."""
+    process.kill()
+    assert process.stderr is not None
+    return process.stderr.read().decode(errors="replace").strip()[-400:]

@@ -14,6 +14,7 @@ import fcntl
 import os
 import shlex
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -21,9 +22,10 @@ import threading
 import time
 from typing import List, NoReturn
 
-from umsui.agent.host import Folder, Trouble, environment, private_folder, widen
+from umsui.agent.host import Folder, Trouble, environment, private_folder, started, widen
 
 CHUNK = 1 << 20
+NOTE = "wire."  # and a process number: a file that tells when the process was started
 SWITCH = 120.0  # seconds that the service may stand still
 F_SETPIPE_SZ = 1031  # Linux; the fcntl module names it from Python 3.10 on
 BUFFER = 4 << 20  # bytes that may be under way in a socket: fewer, larger steps cost less
@@ -86,7 +88,7 @@ def images(folder: Folder) -> int:
     """Take the checkpoint's files; when all are here, let the waiting restore begin."""
     import tarfile
 
-    from umsui.agent import extras, pager, relay
+    from umsui.agent import extras, paging, relay
 
     sys.stdout.write("ready\n")
     sys.stdout.flush()
@@ -104,7 +106,7 @@ def images(folder: Folder) -> int:
     if not (folder.images / "complete").exists():
         fail("the checkpoint ended early")
     if folder.state().get("lazy"):
-        ready = pager.wait_until_ready(folder, SWITCH)
+        ready = paging.wait_until_ready(folder, SWITCH)
         if not ready:
             fail("the pager could not get ready: " + (folder.control / "pager.log").read_text()[-400:])
     handle = relay.Handle(folder, 5.0)
@@ -148,6 +150,14 @@ def may_receive(words: List[str], roots: List[str]) -> bool:
     )
 
 
+def end_all(folder: Folder) -> None:
+    """End the streams whose source was cut off: sshd would keep them for hours."""
+    for note in folder.control.glob(f"{NOTE}*"):
+        pid = int(note.name[len(NOTE) :])
+        if note.read_text() == str(started(pid)):
+            os.kill(pid, signal.SIGKILL)
+
+
 def main(migration: str) -> int:
     """Run what the source asks for, if it may."""
     try:
@@ -162,12 +172,13 @@ def run(migration: str) -> int:
     words = shlex.split(os.environ.get("SSH_ORIGINAL_COMMAND", ""))
     if not folder.exists:
         fail("this migration is over")
+    (folder.control / f"{NOTE}{os.getpid()}").write_text(str(started(os.getpid())))
     if words[:1] == ["pages"] and len(words) == 2:
         return pages(folder, float(words[1]))
     if words == ["memory"]:
-        from umsui.agent import pager
+        from umsui.agent import paging
 
-        return pager.hand_over_stream(folder)
+        return paging.hand_over_stream(folder)
     if words == ["images"]:
         return images(folder)
     if words == ["image"]:

@@ -24,13 +24,19 @@ TITLES = {
 
 
 def write(document: Document, folder: Path) -> list[Path]:
-    """Write ``bench-FIGURE[-RATE].{json,csv,svg}`` and return their paths. Raises BadInput when that cannot be."""
+    """Write ``bench-FIGURE[-RATE].{json,csv,svg}`` and return their paths. Raises BadInput when that cannot be.
+
+    What has no sizes to plot over has a table in Markdown in place of the picture.
+    """
     name = f"bench-{document.figure}" + ("" if document.rate == "none" else f"-{document.rate}")
     texts = {
         "json": json.dumps(document.plain(), indent=1, ensure_ascii=False) + "\n",
         "csv": table(document.rows),
-        "svg": picture(document),
     }
+    if document.figure == "heterogeneous":
+        texts["md"] = pairs(document)
+    else:
+        texts["svg"] = picture(document)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         paths = [folder / f"{name}.{ending}" for ending in texts]
@@ -51,11 +57,27 @@ def table(rows: Iterable[Row]) -> str:
     return out.getvalue()
 
 
+def pairs(document: Document) -> str:
+    """From which orchestrator to which, by which approach: medians in seconds, or the reason why not."""
+    found = summaries(document.rows)
+    cells: dict[tuple[str, str], dict[str, str]] = {}
+    for each in found:
+        text = each.refused or f"{each.intact} of {each.runs} intact"
+        if each.downtime and each.total and each.sound:
+            text = f"{each.downtime.median:.2f} s down, {each.total.median:.1f} s in all ({each.strategy})"
+        cells.setdefault((each.source, each.destination), {})[each.approach] = text
+    approaches = list(dict.fromkeys(each.approach for each in found))
+    lines = [f"| from | to | {' | '.join(approaches)} |", "|---" * (2 + len(approaches)) + "|"]
+    for ends, texts in cells.items():
+        lines.append(f"| {' | '.join([*ends, *(texts.get(each, '') for each in approaches)])} |")
+    return "\n".join(lines) + "\n"
+
+
 def picture(document: Document) -> str:
     """The medians, with whiskers up to the 95th percentile; the paper's values beside ours."""
     found, machine = summaries(document.rows), document.machine
     x = "processes" if document.figure == "processes" else "MiB of memory"
-    ours = _by_tool(document.figure, found)
+    ours = _by_tool(found)
     bars = document.figure == "compare"
     down = Panel("Downtime, seen by a client asking each 5 ms", x, "seconds", _series(ours, "downtime", x), bars)
     whole = [*_series(ours, "total", x), *_papers(ours, x)]
@@ -65,11 +87,11 @@ def picture(document: Document) -> str:
     return svg(TITLES[document.figure], note, [down, total])
 
 
-def _by_tool(figure: str, found: Iterable[Summary]) -> dict[str, list[Summary]]:
+def _by_tool(found: Iterable[Summary]) -> dict[str, list[Summary]]:
     groups: dict[str, list[Summary]] = {}
     for each in found:
-        name = each.tool if figure == "compare" and each.tool != "umsui" else f"{each.tool} {each.approach}"
-        groups.setdefault(f"{name}, {each.strategy}" if each.tool == "umsui" else name, []).append(each)
+        name = f"umsui {each.approach}, {each.strategy}" if each.tool == "umsui" else each.tool
+        groups.setdefault(name, []).append(each)
     return groups
 
 

@@ -8,10 +8,9 @@ from itertools import pairwise
 from typing import Any, Protocol
 
 from umsui.bench import service
-from umsui.bench.service import NAME, PORT, Load
+from umsui.bench.service import NAME, Load
 from umsui.bench.watcher import Watcher
 from umsui.coordinator.client import Client
-from umsui.coordinator.prober import Address
 from umsui.lab import LabError
 from umsui.lab import host as hosts
 from umsui.lab.topology import Host
@@ -37,11 +36,18 @@ class Measured:
     restoration: float | None = None
     wire_bytes: int | None = None
     note: str = ""
+    foreseen: bool | None = None
 
 
 def watcher(source: Host, destination: Host) -> Watcher:
     """A client of the service that is about to move."""
-    return Watcher(*(Address(host.address, PORT, PORT) for host in (source, destination)))
+    return Watcher(service.address(source), service.address(destination))
+
+
+def admit(source: Host) -> None:
+    """Let the source's root into the lab's other hosts."""
+    for path, text in ((KEY, source.lab.identity.read_text()), (KNOWN, source.lab.known_hosts.read_text())):
+        hosts.run_in(source, ["sh", "-c", f"umask 077; cat >{path}"], stdin=text)
 
 
 class Mover(Protocol):
@@ -50,6 +56,7 @@ class Mover(Protocol):
     tool: str
     approach: str
     strategy: str
+    ends: tuple[Host, Host]
 
     def start(self, load: Load) -> dict[str, Any]:
         """Run the service at the source, as this way of moving needs it; its first answer."""
@@ -65,8 +72,8 @@ class Ours:
 
     def __init__(self, client: Client, source: Host, destination: Host, approach: Approach, strategy: Strategy) -> None:
         self.approach, self.strategy = approach.value, strategy.value
-        self._client, self._ends = client, (source, destination)
-        self._source, self._as = source, approach
+        self.ends = (source, destination)
+        self._client, self._as = client, approach
         self._request = MigrationRequest(
             f"{source.cluster}/{NAME}", destination.cluster, destination.name, approach=approach, strategy=strategy
         )
@@ -74,13 +81,13 @@ class Ours:
     def start(self, load: Load) -> dict[str, Any]:
         """Plainly, nested, or with umsui inside."""
         if self._as is Approach.ORCHESTRATOR:
-            return service.start(self._source, load)
-        return service.deploy(self._client, self._source, load, self._as)
+            return service.start(self.ends[0], load)
+        return service.deploy(self._client, self.ends, load, self._as)
 
     def move(self) -> Measured:
         """Raises UmsuiError for what the coordinator does not even start."""
         self._client.refresh()
-        with watcher(*self._ends) as seen:
+        with watcher(*self.ends) as seen:
             began = self._client.migrate(self._request)
             took, last_page = self._follow(began)
         ended = self._client.migration(began.id)
@@ -101,6 +108,7 @@ class Ours:
             cost.restoration,
             ended.bytes.wire,
             f"the coordinator says {own}; ms: {' '.join(f'{step} {spent * 1000:.0f}' for step, spent in took.items())}",
+            _foreseen(ended),
         )
 
     def _follow(self, began: Migration) -> tuple[dict[str, float], float | None]:
@@ -117,6 +125,12 @@ class Ours:
         return took, last_page
 
 
+def _foreseen(ended: Migration) -> bool | None:
+    """Whether its downtime was inside the interval that had been predicted; None when one of them is unknown."""
+    interval = ended.predicted.get("downtime")
+    return interval[0] <= ended.downtime <= interval[2] if interval and ended.downtime is not None else None
+
+
 class PodmansOwn:
     """``podman container checkpoint --export``, a copy over ssh, ``podman container restore --import``.
 
@@ -129,14 +143,8 @@ class PodmansOwn:
     strategy = Strategy.STOP_COPY.value
 
     def __init__(self, source: Host, destination: Host) -> None:
-        self._source, self._destination = source, destination
-        self._admit()
-
-    def _admit(self) -> None:
-        """Let the source's root into the destination."""
-        lab = self._source.lab
-        for path, text in ((KEY, lab.identity.read_text()), (KNOWN, lab.known_hosts.read_text())):
-            hosts.run_in(self._source, ["sh", "-c", f"umask 077; cat >{path}"], stdin=text)
+        self.ends = self._source, self._destination = source, destination
+        admit(source)
 
     def start(self, load: Load) -> dict[str, Any]:
         """Plainly."""

@@ -30,10 +30,11 @@ Report = Callable[[str], None]
 
 
 class Place:
-    """A context manager: the lab ``instance`` up with no services, shaped to ``rate``, and a coordinator on it."""
+    """A context manager: a lab of ``kind`` up with no services, shaped to ``rate``, and a coordinator on it."""
 
-    def __init__(self, instance: int, rate: str, report: Report) -> None:
+    def __init__(self, instance: int, rate: str, report: Report, kind: str = "podman") -> None:
         self.rate = rate
+        self._kind = kind
         self._instance = instance
         self._report = report
         self._stack = contextlib.ExitStack()
@@ -75,7 +76,7 @@ class Place:
         elif selected.directory.exists():
             raise BadInput(f"the lab {selected.instance} is in use", "choose another with --lab-instance (0 to 9)")
         try:
-            laboratory.up(self.rate, "podman", _quiet)
+            laboratory.up(self.rate, self._kind, self._report if self._kind == "mixed" else _quiet)
             mark.write_text(str(folder))
             service.remove(*selected.hosts)
             own = locations.ensure(locations.config_dir()) / "config.toml"
@@ -101,7 +102,9 @@ class Place:
         script = "podman --version; criu --version | head -1; crun --version | head -1; ssh -V 2>&1"
         words = hosts.run_in(self.host("azure-1"), ["sh", "-c", script]).splitlines()
         names = ("podman", "criu", "crun", "ssh")
-        return {**machine(), **dict(zip(names, (word.strip() for word in words), strict=False))}
+        found = {**machine(), **dict(zip(names, (word.strip() for word in words), strict=False))}
+        note = laboratory.status().kubernetes
+        return {**found, "kubernetes": note} if note else found
 
 
 def machine() -> dict[str, Any]:

@@ -36,6 +36,8 @@ class Row:
     wire_bytes: int | None = None
     grow_mib_s: int = 0
     intact: bool = False
+    reason: str = ""  # why it did not move
+    foreseen: bool | None = None  # whether its downtime was inside the interval that had been predicted
 
 
 COLUMNS = tuple(each.name for each in fields(Row))

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
 import http.client
 import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from umsui import adapters
 from umsui.adapters import Completed
+from umsui.bench import pods
 from umsui.coordinator.client import Client
-from umsui.images import outer
+from umsui.coordinator.prober import Address
+from umsui.images import nested, outer
 from umsui.inside import build as inside
+from umsui.inside.registry import Reference
 from umsui.lab import LabError
 from umsui.lab import host as hosts
 from umsui.lab.topology import Host
@@ -22,8 +25,22 @@ from umsui.model import Approach, Deployment, Port, Specification
 
 NAME = "memhog"
 IMAGE = "localhost/umsui/memhog:1"
+INSIDE = inside.default_tag(IMAGE)
 PORT = 8000
+RAW_PID = "/run/umsui-bench.pid"  # of a lab host: of the service, where it runs without a container
 READY = 60.0  # seconds that it may take to fill its memory
+# A move that ended as unknown has left its source frozen, which no engine can end.
+_REMOVE = f"""
+for state in $(find /sys/fs/cgroup -name freezer.state -path '*/libpod*' -o -name freezer.state -path '*/docker*'); do
+    echo THAWED >"$state"
+done
+running=$($1 ps -aq)
+[ "$1" = docker ] || now="-t 0"
+[ -z "$running" ] || $1 rm -f $now $running >/dev/null
+[ ! -f {RAW_PID} ] || kill -9 "$(cat {RAW_PID})" 2>/dev/null
+rm -rf {RAW_PID} /dev/shm/umsui-bench*
+"""
+SOON = 2.0  # seconds for one of them
 ANSWER = 10.0  # seconds for an answer of the service that has arrived
 CHECKSUM = 60.0  # seconds that a checksum may take
 
@@ -46,9 +63,15 @@ class Load:
         return (f"MIB={self.mib}", f"CHILDREN={self.processes - 1}", f"DIRTY={self.dirty}", f"GROW={self.grow}")
 
 
-def ask(host: Host, target: str = "/", timeout: float = 2.0) -> dict[str, Any]:
+def address(host: Host) -> Address:
+    """Where clients find it, when it runs at ``host``."""
+    return Address(host.address, pods.PORT if host.orchestrator == "kubernetes" else PORT, PORT)
+
+
+def ask(host: Host, target: str = "/", timeout: float = SOON) -> dict[str, Any]:
     """What memhog at ``host`` answers. Raises OSError, ValueError or HTTPException when it does not."""
-    connection = http.client.HTTPConnection(host.address, PORT, timeout=timeout)
+    where = address(host)
+    connection = http.client.HTTPConnection(where.host, where.port, timeout=timeout)
     try:
         connection.request("GET", target)
         answer: dict[str, Any] = json.loads(connection.getresponse().read())
@@ -57,25 +80,46 @@ def ask(host: Host, target: str = "/", timeout: float = 2.0) -> dict[str, Any]:
         connection.close()
 
 
+def prepare(host: Host) -> None:
+    """What a host needs so that the service can come there from any other orchestrator."""
+    put_umsui_inside(host)
+    if host.orchestrator == "kubernetes":
+        pods.publish(host, NAME, PORT)
+
+
 def start(host: Host, load: Load) -> dict[str, Any]:
     """Run it plainly at ``host``; returns its first answer, which comes when its memory is full. Raises LabError."""
-    run = ["podman", "run", "-d", "--name", NAME, "--pull", "never", "-p", f"{PORT}:{PORT}", IMAGE, *load.arguments]
-    hosts.run_in(host, run)
-    return _first_answer(host)
+    if host.orchestrator == "kubernetes":
+        pods.start(host, NAME, IMAGE, PORT, load.arguments, inside=False)
+    else:
+        run = [host.orchestrator, "run", "-d", "--name", NAME, "--label", f"app={NAME}", "--pull", "never"]
+        hosts.run_in(host, [*run, "-p", f"{PORT}:{PORT}", IMAGE, *load.arguments])
+    return first_answer(host)
 
 
-def deploy(client: Client, host: Host, load: Load, approach: Approach) -> dict[str, Any]:
-    """Run it at ``host`` as ``approach`` wants it; its first answer. Raises UmsuiError, LabError."""
-    image = _with_umsui_inside(host) if approach is Approach.SERVICE else IMAGE
-    archive = str(outer.build(lambda _: None)) if approach is Approach.CONTAINER else ""
-    spec = Specification(NAME, image, command=load.arguments, ports=(Port(PORT, PORT),))
-    client.deploy(Deployment(spec, host.cluster, host.name, approach, archive))
-    return _first_answer(host)
+def deploy(client: Client, ends: tuple[Host, Host], load: Load, approach: Approach) -> dict[str, Any]:
+    """Run it at the first of these ends, as ``approach`` wants it; its first answer. Raises UmsuiError, LabError."""
+    host, destination = ends
+    if approach is Approach.SERVICE and host.orchestrator != "kubernetes":  # a cluster has it since ``prepare``
+        put_umsui_inside(host)
+    image = INSIDE if approach is Approach.SERVICE else IMAGE
+    if approach is not Approach.CONTAINER and host.orchestrator == "kubernetes":
+        pods.start(host, NAME, image, PORT, load.arguments, inside=image == INSIDE)
+    else:
+        archive = outer.build(lambda _: None) if approach is Approach.CONTAINER else Path()
+        if host.orchestrator == "kubernetes":
+            image = pods.in_registry(host, image)
+        elif approach is Approach.CONTAINER and destination.orchestrator == "kubernetes":
+            # The host runs what a kubelet can pull.
+            image = nested.build(Reference.of(pods.in_registry(destination, image)), archive).image
+        labels = {"app": NAME}
+        spec = Specification(NAME, image, command=load.arguments, ports=(Port(PORT, PORT),), labels=labels)
+        client.deploy(Deployment(spec, host.cluster, host.name, approach, str(archive)))
+    return first_answer(host)
 
 
-def _with_umsui_inside(host: Host) -> str:
-    """The image for service-level, made where it is missing."""
-    tag = inside.default_tag(IMAGE)
+def put_umsui_inside(host: Host) -> None:
+    """Make the image for service-level, where it is missing."""
     lab = host.lab
     ssh = adapters.load("transports", "ssh")
     transport = ssh(f"root@{host.address}", identity=lab.identity, known_hosts=lab.known_hosts)
@@ -85,29 +129,35 @@ def _with_umsui_inside(host: Host) -> str:
         return done
 
     try:
-        if run(["podman", "image", "exists", tag], b"").status:
-            inside.build(run, "podman", IMAGE, tag)
+        if host.orchestrator == "kubernetes":
+            pods.with_umsui_inside(run, host, IMAGE, INSIDE)
+        elif run([host.orchestrator, "image", "inspect", INSIDE], b"").status:
+            inside.build(run, host.orchestrator, IMAGE, INSIDE)
     finally:
         transport.close()
-    return tag
 
 
-def _first_answer(host: Host) -> dict[str, Any]:
-    until = time.monotonic() + READY
-    while time.monotonic() < until:
-        with contextlib.suppress(OSError, ValueError, http.client.HTTPException):
-            return ask(host)
+def first_answer(host: Host, within: float = READY, target: str = "/", timeout: float = SOON) -> dict[str, Any]:
+    """What it answers as soon as it does, ``timeout`` seconds for each question. Raises LabError."""
+    until = time.monotonic() + within
+    while True:
+        try:
+            return ask(host, target, timeout)
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            if time.monotonic() > until:
+                words = f"{NAME} does not answer at {host.name} within {within:g} s: {type(error).__name__} {error}"
+                raise LabError(words, "Is this machine short of memory?") from error
         time.sleep(0.02)
-    raise LabError(f"{NAME} does not answer at {host.name} within {READY:g} s", "Is this machine short of memory?")
 
 
 def damage(host: Host, before: dict[str, Any]) -> str:
     """What is wrong with the service at ``host``, which answered ``before`` elsewhere; "" when all of it arrived."""
     try:
-        now = ask(host, timeout=ANSWER)
-        whole = ask(host, "/checksum", CHECKSUM)
-    except (OSError, ValueError, http.client.HTTPException) as error:
-        return f"it does not answer: {type(error).__name__} {error} ({_state(host)})"
+        # Patiently: the watcher uses up so many ports that one may still be that of a connection to somebody long gone.
+        now = first_answer(host, ANSWER)
+        whole = first_answer(host, ANSWER, "/checksum", CHECKSUM)
+    except LabError as error:
+        return f"{error.message} ({_state(host)})"
     if now["nonce"] != before["nonce"]:
         return "it was started afresh: another nonce"
     if now["count"] <= before["count"]:
@@ -125,6 +175,9 @@ def _state(host: Host) -> str:
 
 
 def remove(*where: Host) -> None:
-    """Leave no container at any of the hosts."""
+    """Leave no container, no pod and no process of it at any of the hosts."""
     for host in where:
-        hosts.run_in(host, ["sh", "-c", "podman rm -f -a -t 0 >/dev/null; rm -f /dev/shm/umsui-bench*"])
+        if host.orchestrator == "kubernetes":
+            pods.remove(host)
+        else:
+            hosts.run_in(host, ["sh", "-c", _REMOVE, "sh", host.orchestrator])

@@ -9,7 +9,7 @@ from statistics import median
 
 from umsui.bench.rows import Row
 
-BASELINE = "podman"
+BASELINES = ("podman", "criu")  # tools that are not ours
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class Spread:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """All runs of one tool at one size."""
+    """All runs of one tool at one size between two orchestrators."""
 
     tool: str
     approach: str
@@ -37,6 +37,10 @@ class Summary:
     downtime: Spread | None
     total: Spread | None
     wire: Spread | None
+    source: str  # orchestrators
+    destination: str
+    refused: str  # why, where no run was even begun
+    foreseen: tuple[int, int]  # runs whose downtime was inside the predicted interval, of those with one
 
     @property
     def sound(self) -> bool:
@@ -58,11 +62,11 @@ def spread(values: Iterable[float | None]) -> Spread | None:
 
 
 def summaries(rows: Iterable[Row]) -> list[Summary]:
-    """One for each tool, approach and size, by size and then in the order of their first rows."""
-    groups: dict[tuple[int, int, int, str, str, str], list[Row]] = {}
+    """One for each tool, approach, pair and size, by size and then in the order of their first rows."""
+    groups: dict[tuple[int, int, int, str, str, str, str, str], list[Row]] = {}
     for row in rows:
-        key = (row.mib, row.processes, row.dirty_mib_s, row.tool, row.approach, row.strategy)
-        groups.setdefault(key, []).append(row)
+        how = (row.tool, row.approach, row.strategy, row.source, row.destination)
+        groups.setdefault((row.mib, row.processes, row.dirty_mib_s, *how), []).append(row)
     return [_summary(groups[key]) for key in sorted(groups, key=lambda key: key[:3])]
 
 
@@ -81,17 +85,21 @@ def _summary(rows: Sequence[Row]) -> Summary:
         downtime=spread(row.downtime for row in done),
         total=spread(row.total for row in done),
         wire=spread(row.wire_bytes for row in done),
+        source=first.source,
+        destination=first.destination,
+        foreseen=(sum(row.foreseen is True for row in done), sum(row.foreseen is not None for row in done)),
+        refused=first.reason if all(row.outcome == "refused" for row in rows) else "",
     )
 
 
-def ratios(found: Iterable[Summary]) -> dict[Summary, float]:
-    """Each one's median downtime over podman's at the same size, where both are known."""
+def ratios(found: Iterable[Summary], baseline: str = "podman") -> dict[Summary, float]:
+    """Each of ours: its median downtime over that of ``baseline`` at the same size, where both are known."""
     listed = list(found)
-    base = {_size(each): each.downtime.median for each in listed if each.tool == BASELINE and each.downtime}
+    base = {_size(each): each.downtime.median for each in listed if each.tool == baseline and each.downtime}
     return {
         each: each.downtime.median / base[_size(each)]
         for each in listed
-        if each.tool != BASELINE and each.downtime and base.get(_size(each))
+        if each.tool not in BASELINES and each.downtime and base.get(_size(each))
     }
 
 

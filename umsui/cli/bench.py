@@ -12,12 +12,11 @@ import click
 
 from umsui import locations
 from umsui.benchmarks import Recorder
-from umsui.cli import output
+from umsui.cli import bench_tables, output
 from umsui.model import Exit
 
 if TYPE_CHECKING:
-    from umsui.bench import Document, Place, Row, Summary, Wanted
-    from umsui.bench.summary import Spread
+    from umsui.bench import Place, Row, Summary, Wanted
 
     Figure = Callable[[Place, Wanted, Callable[[str], None]], Iterator[Row]]
 
@@ -83,6 +82,7 @@ def bench() -> None:
     Examples:
       umsui bench compare --sizes 0,64,256 --runs 3 --rate none
       umsui bench overhead --out docs
+      umsui bench heterogeneous --runs 1
     """
 
 
@@ -92,7 +92,10 @@ def bench() -> None:
 @click.option("--max-ratio", type=float, help="Fail when a downtime is more than this share of podman's.")
 @_common
 def compare(sizes: list[int], dirty: int, max_ratio: float | None, **options: Any) -> Exit:
-    """Ours against `podman container checkpoint` + copy + `restore`, in turn, in one run."""
+    """Ours, `podman container checkpoint` + copy + `restore`, and CRIU alone, in turn, in one run.
+
+    CRIU alone moves a plain process, stop-and-copy, with nothing around it: the floor of this machine.
+    """
     from umsui.bench import compare as figure  # noqa: PLC0415
     from umsui.bench.service import Load  # noqa: PLC0415
 
@@ -136,6 +139,21 @@ def processes(counts: list[int], **options: Any) -> Exit:
     from umsui.bench.service import Load  # noqa: PLC0415
 
     return _run("processes", figure, [Load(0, processes=count) for count in counts], **options)
+
+
+@bench.command()
+@_sizes("64")
+@_common
+def heterogeneous(sizes: list[int], **options: Any) -> Exit:
+    """Each approach between each two orchestrators: podman, docker, Kubernetes (the paper's Table I).
+
+    What is not feasible has its reason in the table. The lab's Kubernetes is compiled first where it is not in the
+    cache, which takes minutes.
+    """
+    from umsui.bench import heterogeneous as figure  # noqa: PLC0415
+    from umsui.bench.service import Load  # noqa: PLC0415
+
+    return _run("heterogeneous", figure, [Load(size) for size in sizes], kind="mixed", **options)
 
 
 @bench.command()
@@ -193,13 +211,14 @@ def _run(
     out: Path | None,
     as_json: bool,
     max_ratio: float | None = None,
+    kind: str = "podman",
 ) -> Exit:
     from umsui import bench as bench_  # noqa: PLC0415
 
     signal.signal(signal.SIGTERM, _terminated)
     instance = bench_.DEFAULT_INSTANCE if lab_instance is None else lab_instance
     folder = locations.ensure(locations.benchmarks_dir())  # before the benchmark's own folders are in force
-    with bench_.Place(instance, rate, output.say) as place:
+    with bench_.Place(instance, rate, output.say, kind) as place:
         wanted = bench_.Wanted(loads, runs)
         with Recorder(folder, name, rate, runs * len(loads), place.machine) as recorder:
             rows = []
@@ -213,15 +232,15 @@ def _run(
     if as_json:
         output.document(document.plain())
     else:
-        click.echo(describe(document))
-    return _verdict(bench_.summaries(document.rows), max_ratio)
+        click.echo(bench_tables.describe(document))
+    return _verdict(bench_.summaries(document.rows), max_ratio, refusals=name == "heterogeneous")
 
 
-def _verdict(found: list[Summary], max_ratio: float | None) -> Exit:
-    """Whether all of it held."""
+def _verdict(found: list[Summary], max_ratio: float | None, *, refusals: bool) -> Exit:
+    """Whether all of it held; ``refusals``: a reason why not is a result, too."""
     from umsui.bench import ratios  # noqa: PLC0415
 
-    failed = [each for each in found if not each.sound]
+    failed = [each for each in found if not each.sound and not (refusals and each.refused)]
     for each in failed:
         output.say(f"{each.tool} at {each.mib} MiB: {each.runs - each.intact} of {each.runs} runs did not arrive whole")
     # A limit holds only where there is something to compare.
@@ -231,45 +250,3 @@ def _verdict(found: list[Summary], max_ratio: float | None) -> Exit:
         output.say(f"at {each.mib} MiB the downtime is {ratio:.2f} of podman's, more than {max_ratio:g}")
     missing = max_ratio is not None and not compared
     return Exit.ROLLED_BACK if failed or above or missing else Exit.DONE
-
-
-def describe(document: Document) -> str:
-    """The benchmark for people: medians, 95th percentiles, ratios, the paper's values."""
-    from umsui.bench import paper, ratios, summaries  # noqa: PLC0415
-
-    found = summaries(document.rows)
-    compared = ratios(found)
-    rows = [
-        (
-            str(each.mib),
-            str(each.processes),
-            each.tool,
-            f"{each.approach} {each.strategy}",
-            *_spread(each.downtime),
-            f"{compared[each]:.2f}" if each in compared else "",
-            *_spread(each.total),
-            output.size(each.wire.median) if each.wire else "-",
-            f"{each.intact}/{each.runs}",
-            _known(paper.total(each.approach, mib=each.mib, processes=each.processes)) if each.tool == "umsui" else "",
-        )
-        for each in found
-    ]
-    headers = ("MiB", "PROC", "TOOL", "HOW", "DOWN s", "p95", "RATIO", "TOTAL s", "p95", "WIRE", "INTACT", "PAPER s")
-    text = output.table(headers, rows, right=(0, 1, 4, 5, 6, 7, 8, 9, 10, 11))
-    machine, cost = document.machine, document.coordinator
-    used = cost.get("rss_bytes") or [0]
-    return (
-        f"{text}\n\nmedian and 95th percentile (nearest rank) · RATIO: downtime over podman's in this run\n"
-        f"PAPER: its total; {paper.HARDWARE}\n"
-        f"here: {machine.get('cores')} cores, {machine.get('cpu')}, links {document.rate}, {machine.get('date')}\n"
-        f"coordinator: up in {cost.get('start_seconds', 0.0):.2f} s, "
-        f"{output.size(used[-1])} after {len(used)} migrations"
-    )
-
-
-def _spread(value: Spread | None) -> tuple[str, str]:
-    return ("-", "-") if value is None else (f"{value.median:.3f}", f"{value.p95:.3f}")
-
-
-def _known(value: float | None) -> str:
-    return "-" if value is None else f"{value:.1f}"

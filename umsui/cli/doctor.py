@@ -34,6 +34,8 @@ def doctor(node: str | None, as_json: bool, everything: bool) -> Exit:
     api = session.connect()
     wanted = node_key(session.settled(api, whole=True), node) if node else None
     findings = api.doctor(wanted)
+    if not findings:
+        raise BadInput("there is no node to look at", "`umsui init` writes a first config; `umsui lab up` makes a lab")
     if as_json:
         output.document([finding_document(finding) for finding in findings])
     else:

@@ -19,6 +19,7 @@ def image() -> None:
     Examples:
       umsui image build --approach service nginx:1.27 --node azure-lab/azure-1
       podman load -i $(umsui image build --approach container)
+      umsui image build --approach container registry.example:5000/shop/web:1
     """
 
 
@@ -28,7 +29,8 @@ def image() -> None:
     "--approach",
     type=click.Choice([Approach.SERVICE.value, Approach.CONTAINER.value]),
     required=True,
-    help="service: BASE with umsui inside. container: the outer image, which unchanged services are nested in.",
+    help="service: BASE with umsui inside. container: the outer image, which unchanged services are nested in; with a "
+    "BASE in a registry, that one nested in it.",
 )
 @click.option("--tag", metavar="T", default="", help="service: its name (default: BASE-umsui); container: one more.")
 @click.option("--node", metavar="NODE", default="", help="Where BASE is: CLUSTER/NODE; without it, on this machine.")
@@ -41,22 +43,22 @@ def build(base: str | None, *, approach: str, tag: str, node: str, engine: str |
     environment stay. A service that runs from it with three capabilities can be moved from inside.
 
     container: a runtime (crun), CRIU and umsui's agent, of the lab's root file system: 50 MB, no network needed where
-    a lab has been up. `umsui deploy --approach container` makes and loads it by itself.
+    a lab has been up. With BASE (HOST:PORT/NAME:TAG): that one nested, put together in the registry where BASE is, for
+    pods, and for podman and docker where a service is to move to pods. `umsui deploy --approach container` makes what
+    it needs by itself.
 
     \b
     Examples:
       umsui image build --approach service docker.io/library/nginx:1.27 --node azure-lab/azure-1
       podman load -i $(umsui image build --approach container)
+      umsui image build --approach container registry.example:5000/shop/web:1
     """
     if approach == Approach.SERVICE:
         made = _service(base, tag, node, engine)
-    elif base is None and not node and engine is None:
-        made = _outer(tag)
+    elif node or engine is not None:
+        raise BadInput("the image for container-level is made on this machine", "leave out --node and --engine")
     else:
-        raise BadInput(
-            "the outer image has no base and is made on this machine",
-            "the service's own image is named in the file of `umsui deploy`",
-        )
+        made = _outer(tag) if base is None else _nested(base, tag)
     if as_json:
         output.document(made)
     else:
@@ -80,3 +82,11 @@ def _outer(tag: str) -> dict[str, object]:
     path = outer.build(output.say, tag)
     output.say(f"{outer.reference()}: {path.stat().st_size >> 20} MiB, {time.monotonic() - began:.1f} s")
     return {"image": outer.reference(), "file": str(path), "bytes": path.stat().st_size}
+
+
+def _nested(base: str, tag: str) -> dict[str, object]:
+    from umsui.images import nested, outer  # noqa: PLC0415
+    from umsui.inside.registry import Reference  # noqa: PLC0415
+
+    made = nested.build(Reference.of(base), outer.build(output.say), Reference.of(tag) if tag else None)
+    return {"image": made.image}

@@ -12,8 +12,10 @@ from umsui.cli import export, output, session
 from umsui.cli.export import FORMS
 from umsui.decision.resolve import find_cluster
 from umsui.documents import plain
-from umsui.model import Cluster
+from umsui.errors import BadInput
+from umsui.model import Cluster, ClusterState, Exit
 
+NO_CLUSTERS = "no clusters yet. `umsui lab up` makes some to try it on, `umsui init` finds yours"
 Command = Callable[..., Any]
 
 
@@ -55,6 +57,8 @@ def clusters(as_json: bool, refresh: bool, form: str | None = None, out: Path | 
       umsui clusters --export svg --out board.svg
       umsui clusters --json | jq -r '.[] | select(.state != "live") | .name'
     """
+    if out is not None and form is None:
+        raise BadInput("--out is for an export", f"say which with --export: {', '.join(FORMS)}")
     if form is not None:
         export.write(export.board(session.connect(), form), out)
         return
@@ -63,7 +67,7 @@ def clusters(as_json: bool, refresh: bool, form: str | None = None, out: Path | 
         output.document(plain(found))
         return
     if not found:
-        output.say("no clusters yet. `umsui lab up` makes some to try it on, `umsui init` finds yours")
+        output.say(NO_CLUSTERS)
         return
     rows = [
         (
@@ -86,7 +90,7 @@ def clusters(as_json: bool, refresh: bool, form: str | None = None, out: Path | 
 @click.command()
 @click.option("--cluster", help="Only those of this cluster.")
 @options
-def services(cluster: str | None, as_json: bool, refresh: bool) -> None:
+def services(cluster: str | None, as_json: bool, refresh: bool) -> Exit:
     """The services that run there, and whether they can move.
 
     \b
@@ -94,12 +98,19 @@ def services(cluster: str | None, as_json: bool, refresh: bool) -> None:
       umsui services
       umsui services --cluster gcp-lab
       umsui services --json | jq -r '.[] | "\\(.cluster)/\\(.name) \\(.memory)"'
+
+    Exit code 4 when no cluster can be reached at all.
     """
     found = some(session.settled(session.connect(), refresh=refresh), cluster)
     running = [service for each in found for service in each.services]
+    _complaints([each for each in found if each.error])
+    unreached = bool(found) and all(each.state is ClusterState.UNREACHABLE for each in found)
     if as_json:
         output.document(plain(running))
-        return
+        return Exit.UNREACHABLE if unreached else Exit.DONE
+    if not found:
+        output.say(NO_CLUSTERS)
+        return Exit.DONE
     rows = [
         (
             service.key,
@@ -117,4 +128,4 @@ def services(cluster: str | None, as_json: bool, refresh: bool) -> None:
     ]
     heads = ("SERVICE", "NODE", "STATE", "MEMORY", "PROCESSES", "PORTS", "IMAGE", "")
     click.echo(output.table(heads, rows, right=(3, 4)))
-    _complaints([each for each in found if each.error])
+    return Exit.UNREACHABLE if unreached else Exit.DONE

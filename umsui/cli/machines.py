@@ -61,7 +61,7 @@ def _row(node: Node) -> tuple[str, ...]:
         str(node.cores or "-"),
         output.size(node.memory or None),
         output.size(node.memory_free or None),
-        f"{node.load:.2f}" if asked else "-",
+        f"{node.load:.2f}" if asked and node.cores else "-",
         " ".join(part for part in (*about, *spot) if part) or "-",
         ", ".join(f"{name} {version}" for name, version in node.software.items()),
     )

@@ -50,8 +50,9 @@ def migrate(yes: bool, confirm: str, start_first: bool, detach: bool, as_json: b
     if start_first and (first := api.plan(request).start_first) is not None:
         machines.wake(api, first)
         request = replace(request, node=first.place.node)
-    if output.interactive() and not yes:
-        _ask(api, request)
+    if output.interactive() and not yes and not _ask(api, request):
+        output.say("nothing was moved")
+        return Exit.CANCELLED
     guarded = any(cluster.protected for cluster in clusters if cluster.name in (service.cluster, request.to))
     if guarded and not confirm:
         confirm = _name(service.name, asking=output.interactive() and not yes)
@@ -68,15 +69,14 @@ def migrate(yes: bool, confirm: str, start_first: bool, detach: bool, as_json: b
     return conclude(ended, as_json=as_json)
 
 
-def _ask(api: Api, request: MigrationRequest) -> None:
+def _ask(api: Api, request: MigrationRequest) -> bool:
     plan = api.plan(request)
     output.say(describe(plan))
     output.say()
     if not plan.feasible:
         found = blockers(plan.findings)
         raise Refused(found[0].what if found else plan.reason, found[0].fix if found else "", step="verify")
-    if not click.confirm("Move it?", default=True, err=True):
-        raise click.Abort
+    return click.confirm("Move it?", default=True, err=True)
 
 
 def _name(name: str, *, asking: bool) -> str:

@@ -102,7 +102,7 @@ def _trace(api: Api, migration: Migration, *, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("migration_id", metavar="ID", default="last")
+@click.argument("migration_id", metavar="[ID]", default="last")
 @click.option("--json", "as_json", is_flag=True, help="Every event, one JSON object a line.")
 def watch(migration_id: str, as_json: bool) -> Exit:
     """Follow a migration live, from its first event to its outcome. Ctrl+C stops watching, not the migration.

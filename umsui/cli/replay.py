@@ -16,7 +16,7 @@ from umsui.model import Exit, Migration
 
 
 @click.command()
-@click.argument("migration_id", metavar="ID", default="last")
+@click.argument("migration_id", metavar="[ID]", default="last")
 @click.option("--speed", type=click.FloatRange(0.5, 20), default=1.0, show_default=True, help="Times as fast.")
 def replay(migration_id: str, speed: float) -> Exit | None:
     """Play a recording in the console; without a terminal, print its events when they happened.

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
+from umsui.cli import output
 from umsui.decision.resolve import find_service
 from umsui.errors import BadInput, Unreachable
 from umsui.model import (
@@ -97,7 +100,16 @@ def connect(*, start: bool = True) -> Api:
     if start:
         ensure()
     api: Api = Client()
+    if start:
+        _mention_newer_config(api.info())
     return api
+
+
+def _mention_newer_config(info: dict[str, Any]) -> None:
+    """The coordinator reads its config once."""
+    with contextlib.suppress(OSError):
+        if info["config"] and Path(info["config"]).stat().st_mtime > float(info["started"]):
+            output.say(f"{info['config']} was changed since it was read: `umsui coordinator stop`, and it is read anew")
 
 
 def settled(api: Api, *, refresh: bool = False, whole: bool = False) -> Sequence[Cluster]:

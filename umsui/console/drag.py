@@ -84,7 +84,7 @@ class Estimates:
         service = drag.service
         if service is None:
             return together(drag, cluster)
-        refusal = refused(service, cluster)
+        refusal = refused(service, cluster, by_keys=drag.by_keys)
         if refusal is not None:
             return refusal
         answer = self._known.get((service.key, cluster.name))
@@ -112,9 +112,9 @@ def together(drag: Drag, cluster: Cluster) -> Hint:
     return text, "drop"
 
 
-def refused(service: Service, cluster: Cluster) -> Hint | None:
-    """What needs no asking."""
-    if cluster.name == service.cluster:
+def refused(service: Service, cluster: Cluster, *, by_keys: bool = False) -> Hint | None:
+    """What needs no asking. Where it came from, the mouse only puts it back; keys may mean another node there."""
+    if cluster.name == service.cluster and not (by_keys and _has_room(cluster, service)):
         return "it runs here", "selected"
     if service.obstacle:
         return f"cannot: {service.obstacle}", "deny"
@@ -126,12 +126,18 @@ def refused(service: Service, cluster: Cluster) -> Hint | None:
     return None
 
 
+def _has_room(cluster: Cluster, service: Service) -> bool:
+    """Whether its cluster has another node that answers."""
+    return any(node.state is ClusterState.LIVE and node.name != service.node for node in cluster.nodes)
+
+
 def said(plan: Plan) -> Hint:
     """A plan in one line."""
     if plan.feasible:
         down = words.duration(plan.downtime.mid) if plan.downtime else words.NOTHING
         total = words.duration(plan.total.mid) if plan.total else words.NOTHING
-        return f"drop: {words.strategy(plan.strategy)}, {down} down, {total} in all", "drop"
+        node = f"to {plan.destination.node}, " if plan.destination.cluster == plan.source.cluster else ""
+        return f"drop: {node}{words.strategy(plan.strategy)}, {down} down, {total} in all", "drop"
     return f"cannot: {reason(plan)}", "deny"
 
 

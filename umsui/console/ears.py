@@ -54,7 +54,8 @@ class Ears:
             self._post(Lost(reason, wait))
             self._nudged.clear()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._nudged.wait(), wait)
+                async with asyncio.timeout(wait):  # wait_for would swallow a cancellation, until Python 3.12
+                    await self._nudged.wait()
             wait = min(wait * 2, LONGEST_RETRY)
 
     async def measure(self) -> None:
@@ -62,7 +63,8 @@ class Ears:
         while True:
             begin = self._clock.steady()
             try:
-                await asyncio.wait_for(self._feed.info(), PATIENCE)
+                async with asyncio.timeout(PATIENCE):
+                    await self._feed.info()
             except TROUBLE:
                 pass  # listen() notices by itself, and says so once
             else:

@@ -6,10 +6,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from umsui.console.words import BADGE, service_state
-from umsui.model import Service
+from umsui.console.words import BADGE, service_state, word_of
+from umsui.model import Approach, Service, ServiceState
 
 Term = Callable[[Service], bool]
+STATES = tuple(word_of(state) for state in ServiceState)
 FIELDS = ("state", "approach", "label", "node", "cluster", "name")
 
 
@@ -27,6 +28,17 @@ class Filter:
             passing = [service for service in passing if term(service)]
         return passing
 
+    @property
+    def complaint(self) -> str:
+        """What of it no service can ever pass, in words; "" when there is nothing of that kind."""
+        for word in self.text.lower().split():
+            field, _, value = word.lstrip("-!").partition(":")
+            if field == "state" and not any(each.startswith(_state(value)) for each in STATES):
+                return f"No service is ever “{value}”; there are: {', '.join(STATES)}."
+            if field == "approach" and value and value[0].upper() not in BADGE.values():
+                return f"There is no approach “{value}”; there are: {', '.join(Approach)}."
+        return ""
+
 
 def _term(word: str) -> Term:
     """One word of a filter as a question to a service."""
@@ -43,8 +55,7 @@ def _term(word: str) -> Term:
 
 def _field(field: str, value: str) -> Term:
     if field == "state":
-        value = "up" if value and "running".startswith(value) else value
-        return lambda service: service_state(service)[1].startswith(value)
+        return lambda service: service_state(service)[1].startswith(_state(value))
     if field == "approach":
         return lambda service: _badge(service).startswith(value[:1])
     if field == "label":
@@ -54,6 +65,11 @@ def _field(field: str, value: str) -> Term:
     if field == "cluster":
         return lambda service: value in service.cluster.lower()
     return lambda service: value in service.name.lower()
+
+
+def _state(value: str) -> str:
+    """``running`` is what others call ``up``."""
+    return "up" if value and "running".startswith(value) else value
 
 
 def _labelled(text: str) -> Term:

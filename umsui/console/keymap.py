@@ -130,6 +130,7 @@ ACTIONS: tuple[Action, ...] = (
     _a("plan", "page(-1)", "pageup", "page up", "", footer=False),
     _a("plan", "page(1)", "pagedown", "page down", "", footer=False),
     _a("plan", "close", "escape", "put back", "Close; nothing was touched", label="Esc"),
+    _a("plan", "help", "?,f1", "help", "All keys, and what the signs mean", label="?"),  # a dialog hides the app's
     _a("limits", "start", "enter", "take it", "", label="Enter"),
     _a("limits", "limits", "tab", "next field", "", label="Tab"),
     _a("limits", "choose(1)", "down", "choose", "", label="↑ ↓"),

@@ -13,24 +13,10 @@ from itertools import pairwise
 from operator import itemgetter
 from typing import Any
 
-from umsui.model import Event, Overhead, Step
+from umsui.model import SHARE_OF, Event, Overhead, Step
 
 EPOCH = 1e8
 """A time beyond this is Unix time, not seconds since the migration began."""
-
-_OVERHEAD: Mapping[str, str] = {
-    Step.RESERVE: "creation",
-    Step.ARM: "creation",
-    Step.FREEZE: "checkpoint",
-    Step.CHECKPOINT: "checkpoint",
-    Step.COPY_AHEAD: "transfer",
-    Step.TRANSFER: "transfer",
-    Step.DRAIN: "transfer",
-    Step.RESTORE: "restoration",
-    Step.COMMIT: "restoration",
-    Step.FIRST_REPLY: "restoration",
-}
-"""Which share of the paper's breakdown a step belongs to, while the coordinator's own sums are not there yet."""
 
 
 @dataclass(slots=True)
@@ -173,14 +159,14 @@ class Record:
         return (self.total - self.done) / self.rate if self.rate > 0 and self.total else None
 
     def overhead(self, now: float) -> Overhead:
-        """The cost so far, from the steps (the coordinator's result replaces it when it is there)."""
-        shares = {"creation": 0.0, "checkpoint": 0.0, "transfer": 0.0, "restoration": 0.0}
-        for name, run in self.steps.items():
-            share = _OVERHEAD.get(name)
-            if share is None or run.state in ("pending", "skipped"):
-                continue
-            shares[share] += run.seconds if run.seconds is not None else max(now - run.began, 0.0)
-        return Overhead(**shares, total=now)
+        """The cost so far, as the coordinator counts it; its result replaces this when it is there."""
+        shares = dict.fromkeys(SHARE_OF.values(), 0.0)
+        for step, share in SHARE_OF.items():
+            run = self.step(step)
+            if run.state not in ("pending", "skipped"):
+                shares[share] += run.seconds if run.seconds is not None else max(now - run.began, 0.0)
+        connect = self.step(Step.CONNECT)
+        return Overhead(**shares, total=0.0 if connect.state == "pending" else now - connect.began)
 
     def _on_phase(self, _t: float, data: Mapping[str, Any]) -> None:
         self.phase = str(data.get("phase", ""))

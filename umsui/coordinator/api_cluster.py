@@ -15,7 +15,7 @@ from umsui.coordinator.history import History
 from umsui.coordinator.watcher import STATES, a_fault
 from umsui.errors import BadInput, UmsuiError
 from umsui.interface.protocol import End
-from umsui.model import ClusterState, Node, Place, Service
+from umsui.model import Authority, ClusterState, Node, Place, Service
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ class ApiNode:
 
     def end(self) -> End:
         """This node as one end of a migration."""
-        return End(self.place, self._cluster.transport, self._cluster.orchestrator)
+        return self._cluster.end(self.place.node)
 
     def interactive(self, argv: Sequence[str]) -> list[str]:
         """A local command that gives kubectl these words, for this cluster, on this terminal."""
@@ -57,11 +57,15 @@ class ApiCluster:
         config: ClusterConfig,
         orchestrator: ApiOrchestrator,
         transport: Callable[..., Transport],
+        login: Callable[..., Transport],
         changed: Callable[[], None],
     ) -> None:
+        """``transport`` leads to its API, ``login`` to those of its nodes that the config names."""
         self.config = config
         self.orchestrator = orchestrator
         self.transport = transport(config.kubeconfig, config.context, config.namespaces)
+        self._login = login
+        self._shells: dict[str, Transport] = {}
         self.seen = Seen((), ())
         self.heard = 0.0  # Unix time: it was in touch then
         self._changed = changed
@@ -87,6 +91,8 @@ class ApiCluster:
             failures = 1 if time.monotonic() - began > BACKOFF else failures + 1
             wait = min(BACKOFF, 0.5 * 2.0 ** min(failures, 6)) * random.uniform(0.9, 1.1)  # noqa: S311
             self._asked.wait(0.0 if stop.is_set() else wait)
+        for shell in list(self._shells.values()):
+            shell.close()
 
     def _tell(self, seen: Seen) -> None:
         self.seen, self.heard, self._trouble = seen, time.time(), None
@@ -108,6 +114,17 @@ class ApiCluster:
         self._changed()
 
     # -- for everyone -----------------------------------------------------------------------------------------------
+
+    def shell(self, name: str) -> Transport | None:
+        """The one connection to a node itself, where the config says how and that it is ours. Raises BadInput."""
+        node = next((each for each in self.config.nodes if each.name == name), None)
+        if node is None or self.config.authority is not Authority.FULL:
+            return None
+        with self._state:
+            if name not in self._shells:
+                config = self.config
+                self._shells[name] = self._login(node.ssh, identity=config.identity, known_hosts=config.known_hosts)
+            return self._shells[name]
 
     def look(self) -> int:
         """Try again now, where it does not answer; returns a ticket for ``wait``."""
@@ -144,6 +161,12 @@ class ApiCluster:
     def services(self) -> tuple[Service, ...]:
         """As they were last told of."""
         return self.seen.services
+
+    def end(self, node: str) -> End:
+        """A node as one end of a migration, known or not: what a restarted coordinator has to finish cannot wait."""
+        shell = self.shell(node)
+        user = getattr(shell, "user", "") or "root"
+        return End(Place(self.config.name, node), self.transport, self.orchestrator, user, shell)
 
     def node(self, name: str) -> ApiNode:
         """One of its nodes. Raises BadInput."""

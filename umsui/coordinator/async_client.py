@@ -30,6 +30,12 @@ LARGE = 500  # services of a cluster that is taken in by a thread: it would hold
 LIMIT = 64 << 20  # bytes of one line of the event stream
 
 
+async def _within(seconds: float, reader: asyncio.StreamReader) -> bytes:
+    """The next line. Not by ``wait_for``: until Python 3.12 it swallows a cancellation that comes with the data."""
+    async with asyncio.timeout(seconds):
+        return await reader.readline()
+
+
 class AsyncClient:
     """The same for an event loop: no call blocks it."""
 
@@ -74,7 +80,7 @@ class AsyncClient:
             if status >= 400:
                 raise as_error(status, await reader.read())
             name = ""
-            while line := await asyncio.wait_for(reader.readline(), QUIET):
+            while line := await _within(QUIET, reader):
                 if line.startswith(b"event: "):
                     name = line[7:].decode().strip()
                 elif line.startswith(b"data: "):

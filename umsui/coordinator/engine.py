@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +21,8 @@ from umsui.coordinator.operations import Operations
 from umsui.coordinator.prober import Address, Prober
 from umsui.coordinator.run import CANCELLED, Run
 from umsui.core.agents import Agents
-from umsui.decision import plan, resolve
+from umsui.decision import find_cluster, plan, resolve
+from umsui.decision.resolve import choose_node
 from umsui.errors import BadInput, UmsuiError, Unreachable
 from umsui.interface import APPROACHES, Together
 from umsui.interface.probe import Probes
@@ -28,14 +30,17 @@ from umsui.interface.protocol import End, Move, Order
 from umsui.model import (
     Approach,
     Cluster,
+    Failure,
     Migration,
     MigrationRequest,
     Node,
+    Outcome,
     Place,
     Plan,
     Port,
     Specification,
     StartFirst,
+    Step,
     Strategy,
 )
 
@@ -124,15 +129,25 @@ class Engine:
 
         Raises BadInput, Unreachable.
         """
-        self._settle(request)
+        self._settle(lambda: resolve(self.inventory.clusters(), request))
         with Probes(self.links.learn, agents) as probes:
             return plan(request, Known(self.inventory, self.operations, of), probes, self.journal.all())
 
-    def _settle(self, request: MigrationRequest) -> None:
+    def place(self, cluster: str, node: str | None) -> Place:
+        """Where a new service starts. Raises BadInput, Unreachable."""
+
+        def chosen() -> Place:
+            found = find_cluster(self.inventory.clusters(), cluster)
+            return Place(found.name, choose_node(found, node, Place("", "")).name)
+
+        self._settle(chosen)
+        return chosen()
+
+    def _settle(self, find: Callable[[], object]) -> None:
         """A name that is not known may just not have been seen yet; a node that just fails is asked once more."""
         for pause in AGAIN:
             try:
-                resolve(self.inventory.clusters(), request)
+                find()
             except (BadInput, Unreachable):
                 time.sleep(pause)
                 self.inventory.refresh()
@@ -143,7 +158,7 @@ class Engine:
 
     def migrate(self, request: MigrationRequest, confirm: str) -> Migration:
         """Start a migration. Raises BadInput at once for what cannot be meant; the rest is refused by its plan."""
-        self._settle(request)
+        self._settle(lambda: resolve(self.inventory.clusters(), request))
         found = resolve(self.inventory.clusters(), request)
         guarded = [each.name for each in (found.source_cluster, found.destination_cluster) if each.protected]
         if guarded and confirm != found.service.name:
@@ -194,10 +209,10 @@ class Engine:
     def cancel(self, migration_id: str) -> Migration:
         """Call it off: a decision like the commit, so that exactly one of them comes true, whenever this is asked.
 
-        Raises BadInput for one that there is not, UmsuiError with code ``too-late`` when it is decided or has ended.
+        Raises BadInput for one that there is not, and with code ``too-late`` when it is decided or has ended.
         """
         migration = self.journal.migration(migration_id)
-        late = UmsuiError(f"{migration_id} cannot be cancelled any more", "move the service back", code="too-late")
+        late = BadInput(f"{migration_id} cannot be cancelled any more", _way_back(migration), code="too-late")
         with self._lock:
             run = self._runs.get(migration_id)
         if run is None or migration.finished is not None:
@@ -213,17 +228,29 @@ class Engine:
         """Take up again what ended as unknown. Raises BadInput for one whose outcome is known, or that there is not."""
         self.refuse_moving(self.journal.migration(migration_id).service)
         migration = again.reopen(self.journal, migration_id)
-        run, order = self.run(migration_id), self.journal.order(migration_id)
-        move = self.move(run)
-        if order is not None and move is not None:
-            ends = (self.inventory.end(migration.source), self.inventory.end(migration.destination))
-            here, there = again.sight(run, order[1], *ends)
-            if again.forgotten(move):
-                run.conclude(*again.by_sight(here, there))
-                self.forget(run)
-                return self.journal.migration(migration_id)
-        self._begin(migration_id, f"{migration_id}-{uuid.uuid4().hex[:6]}")
-        return migration
+        run = self.run(migration_id)
+        try:
+            told = self.by_sight(run)
+        except Exception as error:  # whatever it is: it has not been taken up
+            words, fix = f"it cannot be taken up: {error}", f"mend that; then: umsui resolve {run.id}"
+            run.conclude(Outcome.UNKNOWN, Failure(Step.CLEAN_UP.value, "not-resolved", words, fix))
+            self.forget(run)
+            raise
+        if told is None:
+            self._begin(migration_id, f"{migration_id}-{uuid.uuid4().hex[:6]}")
+            return migration
+        run.conclude(*told)
+        self.forget(run)
+        return self.journal.migration(migration_id)
+
+    def by_sight(self, run: Run) -> tuple[Outcome, Failure | None] | None:
+        """What it came to, where the nodes know nothing of it any more; None where they do."""
+        order, move = self.journal.order(run.id), self.move(run)
+        if order is None or move is None:
+            return None
+        ends = (self.inventory.end(run.migration.source), self.inventory.end(run.migration.destination))
+        here, there = again.sight(run, order[1], *ends)
+        return again.by_sight(here, there) if again.forgotten(move) else None
 
     # -- what the workflow's steps share ----------------------------------------------------------------------------
 
@@ -282,3 +309,12 @@ class Engine:
         self.inventory.look(run.migration.source, run.migration.destination)
         for name in (run.migration.source.cluster, run.migration.destination.cluster):
             self.inventory.tell(name)
+
+
+def _way_back(migration: Migration) -> str:
+    """What to do about a migration for which it is too late to be called off."""
+    if migration.outcome not in (None, Outcome.COMMITTED):
+        return f"there is nothing to call off: it ended as {migration.outcome.value}"
+    name = migration.service.partition("/")[2]
+    back = f"umsui migrate {migration.destination.cluster}/{name} --to {migration.source.cluster}"
+    return f"move the service back: `{back} --node {migration.source.node}`"

@@ -86,8 +86,8 @@ class Inventory:
         self._replace(cluster.name, [self._watcher(cluster, node) for node in cluster.nodes])
 
     def _api(self, cluster: ClusterConfig, orchestrator: ApiOrchestrator) -> ApiCluster:
-        way = adapters.load("transports", "kubernetes")
-        return ApiCluster(cluster, orchestrator, way, lambda: self.tell(cluster.name))
+        way, login = adapters.load("transports", "kubernetes"), adapters.load("transports", "ssh")
+        return ApiCluster(cluster, orchestrator, way, login, lambda: self.tell(cluster.name))
 
     def _watcher(self, cluster: ClusterConfig, node: NodeConfig | Node) -> Watcher:
         orchestrator, transport = self._adapters[cluster.name]
@@ -206,6 +206,8 @@ class Inventory:
 
     def end(self, place: Place) -> End:
         """A connection to that node. Raises BadInput."""
+        if place.cluster in self._apis:
+            return self._apis[place.cluster].end(place.node)
         return self.watcher(place).end()
 
     def watcher(self, place: Place) -> Watcher | ApiNode:

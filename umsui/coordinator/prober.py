@@ -1,6 +1,6 @@
 """A client of the service that is moved: it asks all the time, and so measures what clients notice.
 
-Two threads, one for the place that the service leaves and one for the place where it arrives; a reply is any byte
+One thread for the place that the service leaves and one for the place where it arrives; a reply is any byte
 that the service itself sends back, not an accepted connection (the kernel accepts for a frozen service, too).
 """
 
@@ -13,7 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 PATIENCE = 0.5  # seconds for a reply; a frozen service answers after its thaw, on the same connection
-EAGER = 0.05  # for the first reply at the new place: a packet that was lost must not hide a service that answers
+EAGER = 0.05  # and until it is asked once more, while that is still open
+OPEN = 3  # questions at the old place at most: a frozen service takes no connections, and must keep places for others
 BATCH = 0.1  # seconds between two events
 CALM = 0.05  # seconds between two questions while nothing is switched: what clients see of the copying ahead
 CALM_BATCH = 0.5
@@ -62,10 +63,12 @@ class Prober:
         self._emit = emit
         self._stop = threading.Event()
         self._lock = threading.Lock()
+        self._asking = threading.Semaphore(OPEN)
         self._samples: list[Sample] = []
         self._last: float | None = None  # when the service last replied, at the source
         self._first: float | None = None  # when it first replied, at the destination
         self._following = False
+        self._outage: float | None = None  # the longest silence of the source since the switch began
         self._quick = threading.Event()
         self._arrived = threading.Event()
         self._threads: list[threading.Thread] = []
@@ -112,29 +115,55 @@ class Prober:
 
     def _ask_source(self) -> None:
         while not self._stop.is_set() and not self._arrived.is_set():
-            asked = time.time()
-            took = ask(self._source)
-            with self._lock:
-                if self._first is None:
-                    self._samples.append((asked, took))
-                    if took is not None:
-                        self._last = asked + took
+            if self._asking.acquire(timeout=EAGER):
+                self._not_waiting(self._ask_here)
             if self._quick.is_set():
                 self._stop.wait(self._interval)
             else:
                 self._quick.wait(CALM)
 
+    def _not_waiting(self, ask_once: Callable[[], None]) -> None:
+        """Neither a packet that was lost nor a slow reply may hide the service: the next question comes soon."""
+        asking = threading.Thread(target=ask_once, daemon=True)
+        asking.start()
+        asking.join(EAGER)
+
+    def _ask_here(self) -> None:
+        asked = time.time()
+        try:
+            took = ask(self._source)
+        finally:
+            self._asking.release()
+        with self._lock:
+            if self._first is None:
+                self._samples.append((asked, took))
+                if took is not None:
+                    self._replied(asked + took)
+
+    def _replied(self, at: float) -> None:
+        if self._last is not None and at <= self._last:
+            return  # answered before, noted later
+        if self._following and self._last is not None:
+            self._outage = max(self._outage or 0.0, at - self._last)
+        self._last = at
+
     def _ask_destination(self) -> None:
         while not self._stop.is_set():
-            asked = time.time()
-            took = ask(self._destination, PATIENCE if self._arrived.is_set() else EAGER)
-            if took is not None:
-                with self._lock:
-                    if self._first is None:
-                        self._first = asked + took
-                        self._arrived.set()
-                    self._samples.append((asked, took))
+            if self._arrived.is_set():
+                self._ask_there()
+            else:
+                self._not_waiting(self._ask_there)
             self._stop.wait(self._interval)
+
+    def _ask_there(self) -> None:
+        asked = time.time()
+        took = ask(self._destination)
+        if took is not None:
+            with self._lock:
+                if self._first is None:
+                    self._first = asked + took
+                    self._arrived.set()
+                self._samples.append((asked, took))
 
     def _report(self) -> None:
         while not self._stop.is_set():
@@ -162,6 +191,11 @@ class Prober:
     def downtime(self) -> float | None:
         """From the last reply at the source to the first at the destination; None while that has not come."""
         return None if self._first is None or self._last is None else self._first - self._last
+
+    @property
+    def outage(self) -> float | None:
+        """Seconds that a switch which was undone cost: the source's longest silence. None when there was no switch."""
+        return self._outage
 
     def wait(self, timeout: float) -> bool:
         """Until the service has replied at the destination."""

@@ -18,7 +18,7 @@ from umsui.core.agents import Agents
 from umsui.documents import result_document
 from umsui.errors import Cancelled, UmsuiError
 from umsui.interface.protocol import Move
-from umsui.model import PHASE_OF, Event, Failure, Migration, Outcome, Overhead, Step, Traffic
+from umsui.model import PHASE_OF, SHARE_OF, Event, Failure, Migration, Outcome, Overhead, Step, Traffic
 
 log = logging.getLogger(__name__)
 
@@ -151,6 +151,10 @@ class Run:
         """Whether a step has come to its end, in this coordinator or an earlier one; the recording tells."""
         return step.value in self._done
 
+    def goes_on(self, step: Step) -> bool:
+        """Whether a step has begun and not ended, as far as this coordinator or an earlier one has told."""
+        return step.value in self._began
+
     def change(self, **values: Any) -> None:
         """Change the document; journal and listeners get it."""
         with self._lock:
@@ -245,26 +249,29 @@ class Run:
             return None, "freeze"
         return self._committed_at - self.frozen_at, "freeze"  # not a sum of steps: they overlap
 
+    def _interruption(self, outcome: Outcome) -> tuple[float | None, str]:
+        """How long clients had no reply: also of a service that was frozen and then went on where it was."""
+        if outcome is Outcome.COMMITTED:
+            return self.measured()
+        undone = outcome in (Outcome.ROLLED_BACK, Outcome.CANCELLED) and self.frozen_at is not None
+        return (self.prober.outage, "client") if undone and self.prober else (None, self._migration.downtime_source)
+
     def worked(self) -> None:
         """All is done that there was to do: the clock of the total stops."""
         self._worked_until = time.time()
 
     def overhead(self) -> Overhead:
-        """The paper's breakdown, of the steps' own times, in seconds.
+        """The paper's breakdown, of the steps' own times (``SHARE_OF``), in seconds.
 
-        creation = connect + reserve; checkpoint = freeze + checkpoint; transfer = copy-ahead + transfer (overlapping
-        the checkpoint); restoration = restore + commit; total = from the start of connect until all is removed or
-        undone, without what serves the measurement only (the prober's quiet time).
+        total = from the start of connect until all is removed or undone, without what serves the measurement only
+        (the prober's quiet time).
         """
-        took = {step: self._took.get(step.value, 0.0) for step in Step}
+        shares = dict.fromkeys(SHARE_OF.values(), 0.0)
+        for step, share in SHARE_OF.items():
+            shares[share] += self._took.get(step.value, 0.0)
         until = self._worked_until or time.time()
-        return Overhead(
-            creation=took[Step.CONNECT] + took[Step.RESERVE],
-            checkpoint=took[Step.FREEZE] + took[Step.CHECKPOINT],
-            transfer=took[Step.COPY_AHEAD] + took[Step.TRANSFER],
-            restoration=took[Step.RESTORE] + took[Step.COMMIT],
-            total=0.0 if self._connected_at is None else until - self._connected_at - self.idle,
-        )
+        total = 0.0 if self._connected_at is None else until - self._connected_at - self.idle
+        return Overhead(**shares, total=total)
 
     def traffic(self) -> Traffic:
         """Bytes moved, counting what an earlier coordinator saw."""
@@ -278,14 +285,14 @@ class Run:
         if self.prober is not None:
             self.prober.stop()  # its last samples belong before the outcome
         if self._migration.finished is None:
-            downtime, source = (
-                self.measured() if outcome is Outcome.COMMITTED else (None, self._migration.downtime_source)
-            )
+            downtime, source = self._interruption(outcome)
+            there = outcome in (Outcome.COMMITTED, Outcome.UNKNOWN)
             self.change(
                 outcome=outcome,
                 error=failure,
                 downtime=downtime if downtime is not None else self._migration.downtime,
                 downtime_source=source,
+                endpoint=self._migration.endpoint if there else "",
                 overhead=self.overhead(),
                 bytes=self.traffic(),
                 finished=time.time(),

@@ -27,10 +27,10 @@ from umsui.coordinator.picture import slim
 from umsui.coordinator.streams import Messages, streamed, subscription
 from umsui.decision import doctor, find_cluster, find_service
 from umsui.decision.api_checks import rights
-from umsui.decision.resolve import choose_node
+from umsui.decision.resolve import refuse_taken
 from umsui.documents import result_document
 from umsui.errors import BadInput, UmsuiError
-from umsui.interface import composition
+from umsui.interface import composition, deployment_api
 from umsui.interface.deployment import deploy
 from umsui.interface.probe import Probes
 from umsui.model import Cluster, Deployment, Event, Exit, Finding, Migration, MigrationRequest, Place, Plan
@@ -174,14 +174,14 @@ def examined(engine: Engine, place: Place) -> list[Finding]:
 def _migrations(api: FastAPI, engine: Engine) -> None:
     @api.post("/v1/services", status_code=201)
     def start_service(deployment: Deployment) -> Place:
-        cluster = find_cluster(engine.inventory.clusters(), deployment.cluster)
-        node = choose_node(cluster, deployment.node, Place("", ""))
-        place = Place(cluster.name, node.name)
-        engine.refuse_moving(f"{cluster.name}/{deployment.specification.name}")
+        place, name = engine.place(deployment.cluster, deployment.node), deployment.specification.name
+        engine.refuse_moving(f"{place.cluster}/{name}")
+        try:
+            refuse_taken(find_cluster(engine.inventory.clusters(), place.cluster), name)
+        except BadInput:  # it may have gone since the board was seen
+            refuse_taken(find_cluster(engine.inventory.refresh(), place.cluster), name)
         end = engine.inventory.end(place)
-        if end.through_api:
-            raise BadInput("`umsui deploy` makes no pods", "kubectl apply; docs/kubernetes.md has what it needs")
-        deploy(end, deployment)
+        (deployment_api.deploy if end.through_api else deploy)(end, deployment)
         engine.inventory.look(place)
         return place
 

@@ -8,6 +8,7 @@ decision is one durable write (``Journal.decide``), made when both ends have vot
 from __future__ import annotations
 
 import logging
+import math
 import sqlite3
 import time
 from collections.abc import Callable
@@ -20,7 +21,7 @@ from umsui.coordinator.journal import AlreadyDecided, Decision
 from umsui.coordinator.run import CANCELLED, Run
 from umsui.coordinator.vigil import Vigil
 from umsui.decision import blockers
-from umsui.errors import Cancelled, Refused, UmsuiError, Unreachable
+from umsui.errors import Cancelled, Refused, UmsuiError, Unknown, Unreachable
 from umsui.interface import composition
 from umsui.interface.protocol import Move
 from umsui.model import Exit, Failure, Outcome, Specification, Step, Strategy
@@ -34,6 +35,7 @@ SETTLE = 0.5  # seconds of probing before the switch
 AFTER = 1.0  # and after the first reply
 REPLY = 30.0  # seconds that the first reply at the destination may take
 UNREFUSED = ("fault", "interrupted", "deadline")  # codes of failures to verify that are nobody's refusal
+GONE = 60.0  # seconds that a node may be silent while memory is missing at the destination
 RETRY = 15.0  # seconds at most between two attempts to finish or undo at a node that does not answer
 
 _engine: Engine
@@ -170,6 +172,8 @@ def migration_phase(migration_id: str) -> Failure | None:
         run.check_downtime()
         run.emit("step", step=Step.COMMIT.value, state="started")
         journal.decide(migration_id, Decision.COMMIT, "both ends have voted")
+        run.change(cancellable=False)
+        _commit(run, run.move.commit)  # at once: clients wait. What goes wrong now, the next phase does again
     except AlreadyDecided:  # cancelled in the last moment
         return failure_of(Cancelled(CANCELLED), run)
     except Exception as error:  # whatever it is, the service must go on
@@ -184,7 +188,14 @@ def post_migration(migration_id: str) -> str:
     outcome, failure = Outcome.COMMITTED, None
     try:
         if run.migration.finished is None:  # else it was concluded, and then the coordinator died
-            _finish_forward(run)
+            # Nodes that were cleaned already, by a coordinator that died before it could tell, cannot be asked again.
+            told = _engine.by_sight(run) if run.goes_on(Step.REMOVE_SOURCE) else None
+            if told is None:
+                _finish_forward(run)
+            else:
+                outcome, failure = told
+                run.emit("step", step=Step.REMOVE_SOURCE.value, state="failed" if failure else "done")
+                run.worked()
     except Exception as error:  # it was decided, and it cannot be done: somebody must look
         outcome, failure = Outcome.UNKNOWN, failure_of(error, run)
     return _conclude(run, outcome, failure)
@@ -206,8 +217,7 @@ def _finish_forward(run: Run) -> None:
     move = _engine.move(run)
     assert move is not None
     if not run.has_done(Step.COMMIT):  # what has ended is not repeated: nodes that are clean know nothing any more
-        insist(run, move.commit)
-        run.emit("step", step=Step.COMMIT.value, state="done")
+        _commit(run, lambda: insist(run, move.commit))
     if run.prober is not None:
         with run.step(Step.FIRST_REPLY):
             answered = run.prober.wait(REPLY)
@@ -218,7 +228,7 @@ def _finish_forward(run: Run) -> None:
         pass
     elif run.migration.strategy is not Strategy.STOP_COPY:
         with run.step(Step.DRAIN):  # if this fails nothing may be removed: the source has what is left of the service
-            insist(run, move.drain)
+            insist(run, move.drain, GONE)
     else:
         run.emit("step", step=Step.DRAIN.value, state="skipped", seconds=0.0)
     if not run.has_done(Step.CLEAN_UP):
@@ -227,6 +237,12 @@ def _finish_forward(run: Run) -> None:
         run.emit("step", step=Step.CLEAN_UP.value, state="done", seconds=0.0)
     run.worked()
     time.sleep(max(0.0, replied + AFTER - time.time()) if run.prober else 0.0)
+
+
+def _commit(run: Run, work: Callable[[], None]) -> None:
+    """Open the gate, by ``work``; it may have been opened before."""
+    work()
+    run.emit("step", step=Step.COMMIT.value, state="done")
 
 
 def _resume_commit(run: Run) -> None:
@@ -271,15 +287,27 @@ def undo(migration_id: str, failure: Failure) -> str:
     return _conclude(run, outcome, failure)
 
 
-def insist(run: Run, work: Callable[[], None]) -> None:
-    """Do it, again and again while a node does not answer. Raises what is no matter of patience."""
-    wait = 0.5
+def insist(run: Run, work: Callable[[], None], patience: float = math.inf) -> None:
+    """Do it, again and again while a node does not answer, for ``patience`` seconds.
+
+    Raises what is no matter of patience, and Unknown when it is over.
+    """
+    wait, began = 0.5, time.monotonic()
     while True:
         try:
             return work()
         except Unreachable as error:
             if error.exit is not Exit.UNREACHABLE:
                 raise
+            if time.monotonic() - began > patience:
+                raise _gone(error, patience) from error
             run.log(f"{error.message}; trying again in {wait:g} s", "warning")
             time.sleep(wait)
             wait = min(wait * 2, RETRY)
+
+
+def _gone(error: Unreachable, patience: float) -> Unknown:
+    words = f"{error.message}, for {patience:g} s, while memory is still missing at the destination"
+    fix = "bring the node back: the service stands still where it needs that memory, and is lost if the node was "
+    fix += "started anew; with --strategy pre-copy or stop-copy the source is not needed after the switch"
+    return Unknown(words, fix, code="source-gone")

@@ -31,8 +31,19 @@ class AgentError(CommandFailed):
 class Session:
     """A running agent on a node. Thread-safe."""
 
-    def __init__(self, transport: Transport, where: str, user: str = "root", on_event: OnEvent | None = None) -> None:
-        """Ship and start the agent at ``where`` (cluster/node, for messages). Raises Unreachable."""
+    def __init__(
+        self,
+        transport: Transport,
+        where: str,
+        user: str = "root",
+        on_event: OnEvent | None = None,
+        *,
+        ready: str = "",
+    ) -> None:
+        """Ship and start the agent at ``where`` (cluster/node, for messages). Raises Unreachable.
+
+        ``ready`` is a path there where somebody may have put it, compiled.
+        """
         self.where = where
         self._on_event = on_event
         self._waiting: dict[int, Future[dict[str, Any]]] = {}
@@ -41,7 +52,7 @@ class Session:
         self._gone: str | None = None
         self._stop = threading.Event()
         try:
-            greeting = self._start(transport, user)
+            greeting = self._start(transport, user, ready)
         except Unreachable as error:
             if error.code != "connection-lost":
                 raise
@@ -51,10 +62,10 @@ class Session:
         threading.Thread(target=self._listen, name=f"agent {where}", daemon=True).start()
         threading.Thread(target=self._beat, name=f"heartbeat {where}", daemon=True).start()
 
-    def _start(self, transport: Transport, user: str) -> dict[str, Any]:
+    def _start(self, transport: Transport, user: str, ready: str) -> dict[str, Any]:
         """Send the agent, start it, and wait for its first word."""
         packed = package()
-        self._stream: Stream = transport.open(packed.command(user))
+        self._stream: Stream = transport.open(packed.command(user, ready))
         self._writer = Writer(self._stream.write)
         self._reader = Reader(self._stream.read)
         alarm = threading.Timer(START, self._stream.close)
@@ -133,7 +144,7 @@ class Session:
             kind, migration, data = str(message["event"]), str(message.get("migration", "")), message.get("data", {})
             try:
                 self._on_event(kind, migration, data)
-            except Exception:
+            except Exception:  # whatever a listener fails with is its own, and told; this thread serves all callers
                 log.exception("what %s tells could not be noted", self.where)  # the calls must get their answers
 
     def _settle(self, message: Mapping[str, Any]) -> None:

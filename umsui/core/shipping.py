@@ -14,7 +14,8 @@ STAMP = (2020, 1, 1, 0, 0, 0)  # the same source gives the same file, whenever i
 
 # Reads the agent from standard input, checks it, compiles it for the Python that is there, and becomes it: a migration
 # starts a dozen programs from that file, and each would compile its own part again. The file is gone as soon as the
-# agent has read it. (A compiled file's head: the magic number, no flags, no time, no size.)
+# agent has read it. (A compiled file's head: the magic number, no flags, no time, no size.) Where somebody has put the
+# same package, compiled, at the path that is the third word, that one is taken if it is for this Python.
 BOOTSTRAP = """\
 import hashlib, importlib.util, io, marshal, os, sys, zipfile
 size, digest = int(sys.argv[1]), sys.argv[2]
@@ -25,6 +26,11 @@ while len(data) < size:
     data += part
 if hashlib.sha256(data).hexdigest() != digest: sys.exit("umsui: the agent arrived damaged")
 if os.geteuid(): sys.exit("umsui: the agent must run as root")
+ready = sys.argv[3] if len(sys.argv) > 3 else ""
+if os.access(ready, os.R_OK):
+    with zipfile.ZipFile(ready) as compiled: magic = compiled.read("__main__.pyc")[:4]
+    if magic == importlib.util.MAGIC_NUMBER: os.execv(sys.executable, [sys.executable, "-IS", ready, "serve"])
+    os.unlink(ready)
 os.makedirs("/run/umsui", 0o700, exist_ok=True)
 path = "/run/umsui/agent-%d.pyz" % os.getpid()
 file = open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
@@ -43,15 +49,19 @@ class Package:
     data: bytes
     digest: str
 
-    def command(self, user: str) -> list[str]:
-        """What to start on the node; the package is then written to its standard input."""
-        python = ["python3", "-ISc", BOOTSTRAP, str(len(self.data)), self.digest]
+    def command(self, user: str, ready: str = "") -> list[str]:
+        """What to start on the node; the package is then written to its standard input.
+
+        ``ready``: where the same may be, compiled.
+        """
+        words = [str(len(self.data)), self.digest, *([ready] if ready else [])]
+        python = ["python3", "-ISc", BOOTSTRAP, *words]
         return python if user == "root" else ["sudo", "-n", *python]
 
 
 @cache
 def package() -> Package:
-    """Pack ``umsui.agent`` (about 105 kB)."""
+    """Pack ``umsui.agent`` (about 124 kB)."""
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
 

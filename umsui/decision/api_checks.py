@@ -9,8 +9,14 @@ from umsui.decision import mount_checks as mounts
 from umsui.decision import pair_checks as pair
 from umsui.decision import service_checks as service
 from umsui.decision.situation import Situation, blocking, good, name, size, warning
+from umsui.interface.container_level import is_nested
 from umsui.model import Finding, Specification
 
+OF_THE_APIS = ("route", "image")  # what is so only where everything goes through the APIs
+IN_A_REGISTRY = {
+    False: "push it to a registry that both ends reach, and run the service from there",
+    True: "deploy it from `umsui image build --approach container REGISTRY/NAME:TAG`: docs/kubernetes.md",
+}
 CHECKS = (service.state, service.terminal, service.unsupported, pair.architecture)
 
 
@@ -88,6 +94,9 @@ def image(case: Situation) -> Iterator[Finding]:
         return  # its engine is asked for it by name when the container is created
     if wanted in case.destination_node.images:
         yield good("image", f"{wanted} is there", where)
+    elif wanted.startswith("localhost/"):
+        why = "a kubelet gets images by their names, and this one's leads nowhere, unless its node has a mirror for it"
+        yield warning("image", f"{wanted} is the host's own", why, IN_A_REGISTRY[is_nested(case.specification)], where)
     else:
         why = "it must be in a registry that the destination's nodes reach"
         yield warning("image", f"{wanted} is pulled by the destination's kubelet", why, "nothing, if it is", where)
@@ -95,7 +104,7 @@ def image(case: Situation) -> Iterator[Finding]:
 
 def volumes(case: Situation) -> Iterator[Finding]:
     """Claims are made anew, and their data goes along."""
-    named = [mount for mount in case.specification.mounts if mount.kind == "volume"]
+    named = case.specification.volumes
     count = f"{len(named)} volume{'s' if len(named) > 1 else ''} will go along" if named else "no volumes"
     yield good("volumes", count, case.service.key)
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from umsui.decision.situation import size
 from umsui.interface.facts import ServiceFacts
 from umsui.model import Specification
 
 CAPABILITIES = {"SETPCAP": 8, "SYS_PTRACE": 19, "CHECKPOINT_RESTORE": 40}  # and their numbers
+ARRIVED = 2.25  # of its memory: what CRIU restores from, with the restored; or with what went ahead (inside/pages.c)
+RESTORE = 16 << 20  # bytes that CRIU and the supervisor take themselves
 RUN = "--cap-add CHECKPOINT_RESTORE,SYS_PTRACE,SETPCAP --security-opt seccomp=unconfined"
 
 
@@ -21,7 +24,16 @@ def inside_obstacle(spec: Specification, facts: ServiceFacts) -> tuple[str, str]
         return "the image has no umsui agent", fix
     if "error" in facts.inside:
         return f"umsui inside the container does not answer: {facts.inside['error']}", "start the service anew"
-    return next(_lacking(facts.inside), ("", ""))
+    return next(_lacking(facts.inside), _no_room(spec, facts))
+
+
+def _no_room(spec: Specification, facts: ServiceFacts) -> tuple[str, str]:
+    """What arrives is kept in the new container, whose limit counts it, until CRIU has restored it from there."""
+    needed = int(ARRIVED * facts.memory) + facts.tmpfs_bytes + RESTORE
+    if not spec.memory_limit or needed <= spec.memory_limit:
+        return "", ""
+    why = f"a restore inside takes its memory twice and more: {size(needed)}, of a limit of {size(spec.memory_limit)}"
+    return why, f"raise its limit to {size(needed)} for the move, or choose another approach"
 
 
 def _lacking(inside: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

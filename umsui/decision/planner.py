@@ -232,7 +232,10 @@ def _plan(case: Situation, request: MigrationRequest, choice: Choice, cargo: Loa
     verdict, where = choice.verdict, case.service.key
     findings: tuple[Finding, ...] = preflight(case, verdict.approach if verdict else None)
     if verdict is None:
-        why, fix = "nothing else was found that could move it", "see the verdicts of `umsui plan`"
+        others = list(dict.fromkeys(each.approach.value for each in choice.verdicts if each.feasible))
+        why, fix = "nothing else was found that could move it", "mend what the verdicts say of an approach"
+        if others:
+            why, fix = "it was asked for this way", f"leave that to umsui: it can be moved {' or '.join(others)}-level"
         findings = (*findings, blocking("approach", choice.reason, why, fix, where))
     elif verdict.downtime and verdict.total:
         findings = (*findings, *budget(request, verdict.downtime, verdict.total, where))

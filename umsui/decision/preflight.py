@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from umsui.decision import api_checks
+from umsui.decision import api_checks, pod_checks
 from umsui.decision import mount_checks as mounts
 from umsui.decision import pair_checks as pair
 from umsui.decision import service_checks as service
@@ -56,7 +56,12 @@ OF_THE_NODE = ("criu", "kernel-features", "runtime", "same-runtime", "criu-pair"
 def preflight(case: Situation, approach: Approach | None = None) -> tuple[Finding, ...]:
     """All findings that concern ``approach``, in a fixed order: the ends' own, then the service's and the pair's."""
     if "kubernetes" in (case.source_node.orchestrator, case.destination_node.orchestrator):
-        return tuple(dict.fromkeys(api_checks.findings(case)))
+        found = list(api_checks.findings(case))
+        if approach is Approach.ORCHESTRATOR:
+            found = [each for each in found if each.check not in api_checks.OF_THE_APIS] + list(
+                pod_checks.findings(case)
+            )
+        return tuple(dict.fromkeys(found))
     found = [finding for where, node in case.ends for check in NODE_CHECKS for finding in check(where, node)]
     found += [finding for part in case.parts or (case,) for check in EACH for finding in check(part)]
     found += [finding for check in WHOLE for finding in check(case)]

@@ -56,9 +56,12 @@ def find_service(clusters: Sequence[Cluster], text: str) -> Service:
     if len(found) == 1:
         return found[0]
     if found:
-        # Within one cluster, two nodes may each have a container of that name: only the board can tell them apart.
-        named = sorted({f"{s.key} (on {s.node})" if cluster else s.key for s in found})
-        raise BadInput(f"{text} is ambiguous: {', '.join(named)}", f"say which: `{found[0].key}`", code="ambiguous")
+        named = sorted({s.key for s in found})
+        fix = f"say which: `{named[0]}`"
+        if len(named) == 1:  # two nodes of a cluster may each have a container of that name
+            named = sorted(f"{s.key} (on {s.node})" for s in found)
+            fix = "give one of them another name: rename its container at its node"
+        raise BadInput(f"{text} is ambiguous: {', '.join(named)}", fix, code="ambiguous")
     if cluster:
         _must_answer(among[0].name, among[0].state, among[0].error, among[0].fix)
     known = [service.key for each in clusters for service in each.services]
@@ -79,6 +82,14 @@ def find_service(clusters: Sequence[Cluster], text: str) -> Service:
         _suggest(text, known, "`umsui services` lists them"),
         code="unknown-service",
     )
+
+
+def refuse_taken(cluster: Cluster, name: str) -> None:
+    """A service that is to be made there needs a name that none has. Raises BadInput."""
+    taken = next((service for service in cluster.services if service.name == name), None)
+    if taken is not None:
+        what = f"there is a service {taken.key} already, on {taken.node}"
+        raise BadInput(what, "give this one another name, or remove that one at its node", code="name-taken")
 
 
 def _split(clusters: Sequence[Cluster], text: str) -> tuple[str, str]:
@@ -154,7 +165,7 @@ def _must_answer(where: str, state: ClusterState, error: str, fix: str) -> None:
 
 
 def _suggest(text: str, known: Iterable[str], otherwise: str) -> str:
-    names = sorted(known)
+    names = sorted(set(known))
     alike = sorted(((_likeness(text, name), name) for name in names), key=lambda pair: (-pair[0], pair[1]))
     # Only those that are nearly as close as the closest: three lab clusters all look alike otherwise.
     close = [name for likeness, name in alike[:3] if likeness >= LIKENESS and likeness >= alike[0][0] - 0.1]

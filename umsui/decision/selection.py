@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from umsui.agent.inside import AHEAD
+from umsui.decision import pod_checks
 from umsui.decision.cost import Load, forecast, window
 from umsui.decision.inside_checks import inside_obstacle
 from umsui.interface.container_level import is_nested
@@ -32,6 +34,7 @@ Registry = Mapping[tuple[Approach, Strategy, str, str], Any]
 
 ON_REQUEST = (Strategy.POST_COPY, Strategy.HYBRID)  # strategies with a window in which the service can be lost
 
+CLEARLY = 0.9  # of a downtime: what is less than this is worth a word
 OVERLAY = "overlay2"
 STORAGE = f'put {{"storage-driver": "{OVERLAY}"}} into /etc/docker/daemon.json there and restart docker'
 EXPERIMENTAL = 'put {"experimental": true} into /etc/docker/daemon.json there and restart docker'
@@ -40,11 +43,6 @@ _NEEDS: dict[Approach, tuple[tuple[Authority, ...], str]] = {
     Approach.ORCHESTRATOR: ((Authority.FULL,), "full control of both platforms"),
     Approach.SERVICE: ((Authority.FULL, Authority.LIMITED), "control of the service's image at both ends"),
     Approach.CONTAINER: (tuple(Authority), "no control"),
-}
-_LATER: dict[Approach, str] = {
-    Approach.ORCHESTRATOR: "not built yet between {source} and {destination}",
-    Approach.SERVICE: "not built yet between {source} and {destination}",
-    Approach.CONTAINER: "not built yet: it needs the service nested in an outer container",
 }
 
 
@@ -96,9 +94,13 @@ def select(question: Question, registry: Registry) -> Choice:
     best = feasible[0]
     others = len({v.approach for v in feasible}) > 1
     tail = "has the least predicted downtime" if others or len(feasible) > 1 else "is the only feasible one"
-    if shortest is not best and shortest.strategy in ON_REQUEST:
+    if shortest.strategy in ON_REQUEST and _clearly_shorter(shortest, best):
         tail += f"; {shortest.strategy.value} would stand still for less, but is used on request only"
     return Choice(best, f"{note}{best.approach.value}-level with {best.strategy.value} {tail}", verdicts)
+
+
+def _clearly_shorter(one: Verdict, other: Verdict) -> bool:
+    return bool(one.downtime and other.downtime and one.downtime.mid < CLEARLY * other.downtime.mid)
 
 
 def _worth_a_word(question: Question, registry: Registry, approach: Approach) -> Sequence[Strategy]:
@@ -149,28 +151,50 @@ def _obstacle(question: Question, registry: Registry, approach: Approach, strate
     pair = (source.orchestrator, destination.orchestrator)
     built = [each for each in Strategy if (approach, each, *pair) in registry]
     if not built:
-        words = _LATER[approach].format(source=source.orchestrator, destination=destination.orchestrator)
-        return words, "choose an approach that is feasible"
-    docker = _docker_obstacle(question, approach)
-    return docker if docker[0] else _strategy_obstacle(question, approach, strategy, built)
+        words = f"{approach.value}-level knows no way from {source.orchestrator} to {destination.orchestrator}"
+        if "kubernetes" in pair:
+            words += ": a pod has its network, IPC and host name from a sandbox, which is no part of a checkpoint"
+        return words, "use service- or container-level"
+    ends = _pod_obstacle(question, approach) if "kubernetes" in pair else _docker_obstacle(question, approach)
+    return ends if ends[0] else _strategy_obstacle(question, approach, strategy, built)
+
+
+def _pod_obstacle(question: Question, approach: Approach) -> tuple[str, str]:
+    if approach is not Approach.ORCHESTRATOR:
+        return "", ""
+    found = pod_checks.obstacle(question.source, question.source_node, question.destination, question.destination_node)
+    return found if found[0] else pod_checks.container_obstacle(question.facts)
 
 
 def _strategy_obstacle(
     question: Question, approach: Approach, strategy: Strategy, built: Sequence[Strategy]
 ) -> tuple[str, str]:
+    if approach is Approach.SERVICE:  # by contents: whatever the kernels can do
+        return _inside_strategy_obstacle(question, strategy, built)
     if strategy in (Strategy.PRE_COPY, Strategy.HYBRID) and not question.source_node.tracks_writes:
         return "the source's kernel cannot track written pages", "boot Linux 6.7 or newer there"
     if strategy is not Strategy.STOP_COPY and not question.destination_node.userfaultfd:
         return "the destination's kernel cannot fetch pages on demand", "boot it with CONFIG_USERFAULTFD"
     if strategy not in built:
-        why = f"not built yet: {strategy.value} for {approach.value}-level"
-        if approach is Approach.SERVICE:
-            why = "what is inside the service's container dumps its memory as a whole, in one stream"
-        return why, f"use {' or '.join(each.value for each in built)}"
+        return f"not built yet: {strategy.value} for {approach.value}-level", _instead(built)
     if strategy is not Strategy.STOP_COPY and approach is Approach.CONTAINER and not _may_trace(question.specification):
         why = "nobody in the outer container may watch another's memory: it has no SYS_PTRACE"
         return why, f"deploy it with SYS_PTRACE, or use {Strategy.STOP_COPY.value}"
     return "", ""
+
+
+def _inside_strategy_obstacle(question: Question, strategy: Strategy, built: Sequence[Strategy]) -> tuple[str, str]:
+    if strategy not in built:
+        why = "CRIU inside the service's container restores from what has arrived: no memory can follow"
+        return why, _instead(built)
+    if strategy is not Strategy.STOP_COPY and question.facts.inside.get("version", 0) < AHEAD:
+        fix = f"build the image again: `umsui image build --approach service {question.specification.image}`"
+        return "the umsui in its image is older than memory that goes ahead", fix
+    return "", ""
+
+
+def _instead(built: Sequence[Strategy]) -> str:
+    return f"use {' or '.join(each.value for each in built)}"
 
 
 def _may_trace(spec: Specification) -> bool:

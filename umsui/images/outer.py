@@ -16,7 +16,7 @@ from umsui.lab.commands import Report, require_root_on_linux
 
 REPOSITORY = "localhost/umsui/outer"
 AGENT = "umsui/agent.pyz"
-PROGRAMS = ("/usr/bin/crun", *toolbox.MIGRATION, *toolbox.SHELL)
+PROGRAMS = ("/usr/bin/crun", *toolbox.MIGRATION, *toolbox.SERVER, *toolbox.SHELL)
 CONFIG = {
     "Entrypoint": ["/usr/bin/python3", "-IS", f"/{AGENT}", "outer"],
     "Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],

@@ -13,7 +13,15 @@ from umsui.lab.commands import run
 BASE = ("usr/bin", "usr/sbin", "usr/lib", "usr/lib64", "etc", "root", "run", "proc", "sys", "dev", "var/tmp")
 PYTHON = ("/usr/bin/python3",)
 MIGRATION = ("/usr/sbin/criu", "/usr/bin/rsync", "/usr/bin/ssh", "/usr/bin/ssh-keygen")
+SERVER = ("/usr/sbin/sshd", "/usr/lib/openssh/sshd-session", "/usr/lib/openssh/sshd-auth")
 SHELL = tuple(f"/usr/bin/{name}" for name in ("sh", "cat", "tar", "gzip", "mount", "umount"))
+
+# sshd is whom a server of that name talks to strangers as.
+USERS = """\
+root:x:0:0:root:/root:/bin/sh
+sshd:x:997:65534:sshd:/run/sshd:/bin/false
+nobody:x:65534:65534:nobody:/:/bin/false
+"""
 
 # Of Python's own library, what neither the agent nor the outer container ever imports.
 _NOT_NEEDED = re.compile(
@@ -35,7 +43,7 @@ def skeleton(tree: Path) -> None:
         (tree / name).symlink_to(f"usr/{name}")
     (tree / "tmp").mkdir(mode=0o1777)
     (tree / "tmp").chmod(0o1777)
-    (tree / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n")
+    (tree / "etc/passwd").write_text(USERS)
     (tree / "etc/group").write_text("root:x:0:\nnogroup:x:65534:\n")
     (tree / "etc/nsswitch.conf").write_text("passwd: files\ngroup: files\nhosts: files dns\n")
 

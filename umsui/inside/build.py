@@ -14,7 +14,7 @@ from umsui import locations
 from umsui.adapters import Completed
 from umsui.errors import BadInput, CommandFailed, UmsuiError
 
-SOURCES = ("init.c", "processes.c", "files.c", "sessions.c")
+SOURCES = ("init.c", "processes.c", "files.c", "pages.c", "sessions.c")
 PATIENCE = 300.0  # seconds that an engine may take to build an image
 
 Run = Callable[[Sequence[str], bytes], Completed]
@@ -43,7 +43,7 @@ def supervisor() -> bytes:
 
 def _compile(folder: Path, target: Path) -> None:
     fresh = locations.ensure(target.parent) / f".{target.name}.{id(target)}"
-    argv = ["gcc", "-Os", "-static", "-s", "-o", str(fresh), *(str(folder / name) for name in SOURCES)]
+    argv = ["gcc", "-O2", "-static", "-s", "-o", str(fresh), *(str(folder / name) for name in SOURCES)]
     try:
         done = subprocess.run(argv, capture_output=True, timeout=120, check=False)
     except FileNotFoundError as error:

@@ -93,7 +93,7 @@ static void status(void) {
         sscanf(line, "Groups: %511[0-9 ]", groups);
     }
     int running = state->service > 0;
-    say("{\"version\": 1, \"service\": %d, \"processes\": %d, \"orphans\": %d, \"frozen\": %d, \"voted\": %d, "
+    say("{\"version\": 2, \"service\": %d, \"processes\": %d, \"orphans\": %d, \"frozen\": %d, \"voted\": %d, "
         "\"gated\": %d, \"passive\": %d, \"memory\": %lld, \"uid\": %d, \"groups\": \"%s\", \"capabilities\": \"%s\", \"seccomp\": %s, "
         "\"no_new_privileges\": %s, \"criu\": %s, \"read_only\": %s}\n",
         state->service, running ? tree_size(state->service) : 0, running ? orphans() : 0, state->frozen, state->voted,
@@ -137,7 +137,8 @@ static int serve(void) {
     if (!strcmp(verb, "pack") && word) return pack(word);
     if (!strcmp(verb, "packed")) return packed();
     if (!strcmp(verb, "unpack") && word) return unpack(word);
-    if (!strcmp(verb, "page-server")) return page_server();
+    if (!strcmp(verb, "page-server")) return page_server(0);
+    if (!strcmp(verb, "page-store")) return page_server(1);
     if (!strcmp(verb, "dump")) return dump_session(word ? atoi(word) : 0);
     if (!strcmp(verb, "restore")) return restore_session(word ? atoi(word) : 1);
     if (!strcmp(verb, "thaw")) return undo();

@@ -22,10 +22,13 @@ struct state {
     volatile int gated;     /* the destination is restored, and stands still */
     volatile int passive;   /* started to wait for a restore */
     volatile int unpacked;  /* status of the last tar that read files */
+    volatile int serving;   /* a page server runs */
+    volatile int served;    /* status of the last one */
 };
 extern struct state *state;
 
 /* processes.c */
+int walk(pid_t root, int (*each)(pid_t)); /* every process of the tree, parents first; the sum of the answers */
 int freeze(pid_t root, int milliseconds); /* 0 when all of the tree stands still */
 void thaw(pid_t root);
 int tree_size(pid_t root);
@@ -43,10 +46,16 @@ int read_all(int fd, void *data, size_t size);
 int read_line(int fd, char *line, size_t size); /* length without the newline; -1 at the end */
 int say(const char *format, ...) __attribute__((format(printf, 1, 2))); /* to the connection */
 
+/* pages.c */
+int send_ahead(pid_t root, int pages); /* one pass over its memory; says "passed BYTES" */
+int has_gone_ahead(void);
+void name_known(int criu, int pages); /* CRIU's stream to the wire, until it ends */
+void put_back(int server);            /* the wire to CRIU's page server, until one of them ends */
+
 /* sessions.c */
 int dump_session(int lease);
 int restore_session(int processes);
-int page_server(void);
+int page_server(int ahead);
 void use_capabilities(void);
 int tool(const char *name, char *const words[]); /* becomes a program of the kit */
 extern int connection;

@@ -31,8 +31,7 @@ void raise_numbers(void) {
     }
 }
 
-/* Calls ``each`` on every process below and including root, parents first; the sum of its answers. */
-static int walk(pid_t root, int (*each)(pid_t)) {
+int walk(pid_t root, int (*each)(pid_t)) {
     static pid_t stack[MOST];
     int depth = 0, total = 0;
     stack[depth++] = root;

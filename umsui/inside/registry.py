@@ -6,14 +6,17 @@ spoken to: there, build the image with podman or docker, and push it.
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import hashlib
 import json
 import urllib.error
 import urllib.request
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from http.client import HTTPResponse
 from importlib.resources import files
-from typing import Any
+from typing import IO, Any
 
 from umsui.errors import BadInput, CommandFailed
 from umsui.inside.build import Built, Run, supervisor
@@ -53,28 +56,33 @@ class Reference:
 
 def build(run: Run, base: Reference, made: Reference) -> Built:
     """Add umsui and CRIU to ``base``; the programs are those where ``run`` leads to. Raises CommandFailed."""
-    manifest = json.loads(_call("GET", base.url("manifests", base.tag), accept=", ".join(MANIFESTS))[0])
-    settings = json.loads(_call("GET", base.url("blobs", manifest["config"]["digest"]))[0])
+    manifest, settings = described(base)
     config: dict[str, Any] = settings.setdefault("config", {})
     entrypoint = config.get("Entrypoint") or []
     if entrypoint[:1] == ["/umsui/init"]:
         raise BadInput(f"{base} has umsui inside already", "use it as it is, or name its base", code="built-already")
     config["Entrypoint"] = ["/umsui/init", *entrypoint]
     layer = _kit(run)
-    settings["rootfs"]["diff_ids"].append(_digest(layer))
+    settings["rootfs"]["diff_ids"].append(digest_of(layer))
     settings.setdefault("history", []).append({"created_by": "umsui image build"})
     packed, words = gzip.compress(layer, 6, mtime=0), json.dumps(settings).encode()
     for each in manifest["layers"]:
-        _mount(made, base, each["digest"])
+        mount(made, base, each["digest"])
     for blob in (packed, words):
-        _push(made, blob)
+        push(made, blob)
     kind = str(manifest.get("mediaType") or MANIFESTS[0])
     family = "docker" if "docker" in kind else "oci"
-    manifest["layers"].append({"mediaType": LAYERS[family], "digest": _digest(packed), "size": len(packed)})
-    manifest["config"] |= {"digest": _digest(words), "size": len(words)}
-    _call("PUT", made.url("manifests", made.tag), json.dumps(manifest).encode(), kind)
+    manifest["layers"].append({"mediaType": LAYERS[family], "digest": digest_of(packed), "size": len(packed)})
+    manifest["config"] |= {"digest": digest_of(words), "size": len(words)}
+    call("PUT", made.url("manifests", made.tag), json.dumps(manifest).encode(), kind)
     size = sum(int(each["size"]) for each in manifest["layers"])
-    return Built(str(made), _digest(words).removeprefix("sha256:"), size)
+    return Built(str(made), digest_of(words).removeprefix("sha256:"), size)
+
+
+def described(image: Reference) -> tuple[dict[str, Any], dict[str, Any]]:
+    """An image's manifest and its settings. Raises CommandFailed."""
+    manifest = json.loads(call("GET", image.url("manifests", image.tag), accept=", ".join(MANIFESTS))[0])
+    return manifest, json.loads(call("GET", image.url("blobs", manifest["config"]["digest"]))[0])
 
 
 def _kit(run: Run) -> bytes:
@@ -86,34 +94,52 @@ def _kit(run: Run) -> bytes:
     return done.stdout
 
 
-def _digest(data: bytes) -> str:
+def digest_of(data: bytes) -> str:
+    """As registries write it."""
     return f"sha256:{hashlib.sha256(data).hexdigest()}"
 
 
-def _mount(made: Reference, base: Reference, digest: str) -> None:
+def mount(made: Reference, base: Reference, digest: str) -> None:
     """Let a layer of the base be one of the new image, too."""
     if base.registry == made.registry:
         query = f"?mount={digest}&from={base.name}"
-        if _call("POST", made.url("blobs", f"uploads/{query}"), b"")[2] == 201:
+        if call("POST", made.url("blobs", f"uploads/{query}"), b"")[2] == 201:
             return
-    _push(made, _call("GET", base.url("blobs", digest))[0])
+    push(made, call("GET", base.url("blobs", digest))[0])
 
 
-def _push(made: Reference, blob: bytes) -> None:
-    began = _call("POST", made.url("blobs", "uploads/"), b"")[1]
+def push(made: Reference, blob: bytes) -> None:
+    """Put a blob there."""
+    upload(made, blob, digest_of(blob), len(blob))
+
+
+def upload(made: Reference, blob: bytes | IO[bytes], digest: str, size: int) -> None:
+    """Put a blob of this digest there. Raises CommandFailed."""
+    began = call("POST", made.url("blobs", "uploads/"), b"")[1]
     joint = "&" if "?" in began else "?"
-    _call("PUT", f"{began}{joint}digest={_digest(blob)}", blob, "application/octet-stream")
+    more = {"Content-Type": "application/octet-stream", "Content-Length": str(size)}
+    with answer_to("PUT", f"{began}{joint}digest={digest}", blob, more):
+        return
 
 
-def _call(
+def call(
     method: str, url: str, data: bytes | None = None, kind: str = "", accept: str = "*/*"
 ) -> tuple[bytes, str, int]:
     """Body, location and status of an answer. Raises CommandFailed."""
     headers = {"Accept": accept, **({"Content-Type": kind} if kind else {})}
-    asked = urllib.request.Request(url, data, headers, method=method)  # noqa: S310 - the scheme is ours
+    with answer_to(method, url, data, headers) as answer:
+        return answer.read(), str(answer.headers["Location"] or ""), int(answer.status)
+
+
+@contextlib.contextmanager
+def answer_to(
+    method: str, url: str, data: bytes | IO[bytes] | None, headers: Mapping[str, str]
+) -> Iterator[HTTPResponse]:
+    """An answer, to be read. Raises CommandFailed."""
+    asked = urllib.request.Request(url, data, dict(headers), method=method)  # noqa: S310 - the scheme is ours
     try:
         with urllib.request.urlopen(asked, timeout=PATIENCE) as answer:  # noqa: S310
-            return answer.read(), str(answer.headers["Location"] or ""), int(answer.status)
+            yield answer
     except urllib.error.HTTPError as error:
         said = error.read().decode(errors="replace").strip()[:300]
         raise CommandFailed(f"the registry refuses {method} {url}: {error.code} {said}", code="registry") from error

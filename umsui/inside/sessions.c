@@ -67,10 +67,10 @@ static int failed(const char *what, const char *log) {
         char *error = strstr(line, "Error ");
         if (!error || strstr(line, "RLIMIT_NOFILE")) continue;
         line[strcspn(line, "\n")] = 0;
-        snprintf(words + strlen(words), sizeof words - strlen(words), "%s%s", *words ? "; " : "", error + 6);
+        snprintf(words + strlen(words), sizeof words - strlen(words), "%s%s", *words ? "; " : ": ", error + 6);
     }
     if (file) fclose(file);
-    return say("failed %s: %s\n", what, *words ? words : "(no error in its log)");
+    return say("failed %s%s\n", what, !*log ? "" : *words ? words : ": (no error in its log)");
 }
 
 static void fresh_room(void) {
@@ -166,19 +166,46 @@ static int end_dump(pid_t pid, int pages, int lease) {
     return status;
 }
 
-static int dump(int pages, int lease) {
+/* CRIU, with its memory into ``memory``; ``wire`` is what that leaves by in the end. */
+static int run_dump(int memory, int wire, int lease) {
     char root[16], number[16];
     snprintf(root, sizeof root, "%d", state->service);
-    snprintf(number, sizeof number, "%d", pages);
+    snprintf(number, sizeof number, "%d", memory);
     char *words[] = {"dump", "-t", root, COMMON, "-o", "dump.log", "--skip-in-flight", "--link-remap",
                      "--ghost-limit", "1073741824", "--leave-stopped", "--page-server", "--ps-socket", number, NULL};
     state->dumping = begin("criu", words);
-    int status = end_dump(state->dumping, pages, lease);
+    int status = end_dump(state->dumping, wire, lease);
     state->dumping = 0;
     return status;
 }
 
-/* Lines in: "switch", "vote", "beat". Lines out: "listening", "armed", "frozen", "dumped", "voted", "images …".
+/* Between CRIU and the wire, a program of its own: 0, and CRIU's end of it. */
+static int begin_naming(int wire, int *memory, pid_t *between) {
+    int ends[2];
+    if (socketpair(AF_UNIX, SOCK_STREAM, 0, ends)) return -1;
+    if ((*between = fork()) == 0) {
+        close(ends[1]);
+        close(connection);
+        name_known(ends[0], wire);
+        _exit(0);
+    }
+    close(ends[0]);
+    *memory = ends[1];
+    return *between < 0 ? -1 : 0;
+}
+
+static int dump(int wire, int memory, pid_t between, int lease) {
+    int status = run_dump(memory, wire, lease);
+    if (between) {
+        close(memory);
+        kill(between, SIGKILL); /* it has sent all, if the dump went well: CRIU waits for the page server's last word */
+        end(between);
+    }
+    return status;
+}
+
+/* Lines in: "ahead", "switch", "vote", "beat". Lines out: "listening", "armed", "passed BYTES", "frozen", "dumped",
+ * "voted", "images …".
  * The end of the connection before the vote lets the service go on; so does silence for as long as the lease. */
 int dump_session(int lease) {
     char line[64];
@@ -187,17 +214,23 @@ int dump_session(int lease) {
     state->session = getpid();
     state->voted = 0;
     fresh_room();
+    char *check[] = {"check", "--no-default-config", "--unprivileged", "-v0", NULL};
+    pid_t warm = begin("criu", check); /* CRIU notes down what the kernel can; a dump need not find it out again */
     int pages = accept_pages();
     if (pages < 0) return failed("nobody takes the memory", "");
-    char *warm[] = {"check", "--no-default-config", "--unprivileged", "-v0", NULL};
-    end(begin("criu", warm)); /* CRIU notes down what the kernel can; a dump need not find it out again */
     say("armed\n");
     while (heard_within(state->frozen && !state->voted ? lease : 0) && read_line(connection, line, sizeof line) >= 0) {
-        if (!strcmp(line, "switch") && !state->frozen) {
+        if (!strcmp(line, "ahead") && !state->frozen) {
+            if (send_ahead(state->service, pages)) return failed("memory could not be sent ahead", "");
+        } else if (!strcmp(line, "switch") && !state->frozen) {
+            int memory = pages;
+            pid_t between = 0;
+            end(warm);
+            if (has_gone_ahead() && begin_naming(pages, &memory, &between)) return failed("no second process could be made", "");
             state->frozen = 1;
             if (freeze(state->service, FREEZE_MS)) return failed("the service did not stand still", "");
             say("frozen\n");
-            int status = dump(pages, lease);
+            int status = dump(pages, memory, between, lease);
             close(pages);
             if (status) return failed("CRIU could not checkpoint the service", IMAGES "/dump.log");
             say("dumped\n");
@@ -211,12 +244,32 @@ int dump_session(int lease) {
 
 /* ---- the destination ---- */
 
-int page_server(void) {
+/* CRIU's page server; ``ahead``: behind one that knows what went before. */
+int page_server(int ahead) {
     char number[16];
-    snprintf(number, sizeof number, "%d", dup(connection));
+    int ends[2] = {-1, -1};
+    mkdir(IMAGES, 0700); /* it may be here before the restore, which makes room */
+    if (ahead && socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends)) return failed("no room for memory", "");
+    snprintf(number, sizeof number, "%d", dup(ahead ? ends[1] : connection));
     char *words[] = {"page-server", "--no-default-config", "-D", IMAGES, "-W", IMAGES, "-v2", "-o", "page-server.log",
                      "--unprivileged", "--ps-socket", number, NULL};
-    return end(begin("criu", words));
+    state->serving = 1;
+    pid_t server = begin("criu", words);
+    if (ahead) {
+        close(ends[1]);
+        close(atoi(number));
+        put_back(ends[0]);
+        close(ends[0]); /* it sees the end, and closes its files */
+    }
+    state->served = end(server);
+    state->serving = 0;
+    return state->served;
+}
+
+/* CRIU answers before it has written its last file. 0 when all of them are there. */
+static int pages_are_here(void) {
+    for (int waited = 0; state->serving && waited < PATIENCE_MS; waited++) usleep(1000);
+    return state->serving ? -1 : state->served;
 }
 
 /* Memory that arrives is kept in memory whatever size the container's /dev/shm has: files without a place. */
@@ -276,12 +329,13 @@ int restore_session(int processes) {
     size_t size;
     int root;
     if (!state->passive || state->service) return say("failed a service runs here already\n");
-    if (make_room(4 * processes + 64)) return failed("no room for memory", "");
+    if (make_room(4 * processes + 128)) return failed("no room for memory", "");
     say("ready\n");
     if (read_line(connection, line, sizeof line) < 0) return 0;
     if (sscanf(line, "images %zu %d %255s %255s %255s", &size, &root, descriptors[0], descriptors[1], descriptors[2]) != 5)
         return say("failed the checkpoint does not come: %s\n", line);
     if (take_images(size)) return failed("the checkpoint arrived damaged", "");
+    if (pages_are_here()) return failed("CRIU could not keep the service's memory", IMAGES "/page-server.log");
     say("started\n");
     if (restore(descriptors)) return failed("CRIU could not restore the service", IMAGES "/restore.log");
     state->gated = 1;

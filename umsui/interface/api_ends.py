@@ -4,26 +4,29 @@ from __future__ import annotations
 
 import re
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, Protocol, cast
 
 from umsui.adapters import ApiOrchestrator
+from umsui.agent.host import Trouble
 from umsui.agent.inside import INIT
+from umsui.agent.service_level import CHECKPOINT
 from umsui.core.session import Session
-from umsui.errors import Refused
+from umsui.errors import BadInput, Refused
 from umsui.interface.protocol import End
 from umsui.interface.remote_inside import RemoteInside
 from umsui.model import Specification
 
 GROUPS = "umsui.io/groups"  # annotation, on the way only: the groups that its processes have besides their own
+ANSWERS = 60.0  # seconds that a supervisor may not answer before it is given up: an API may be starting, or loaded
+PULLED = 600.0  # seconds that getting an image may take
 
 
-class InsideEnd(Protocol):
-    """A container with umsui inside, at either end. Every call may be repeated, and raises UmsuiError."""
-
-    inside: RemoteInside
+class ApiEnd(Protocol):
+    """A service's container, at either end. Every call may be repeated, and raises UmsuiError."""
 
     def particulars(self) -> Sequence[str]:
         """What the specification has no field for, for a destination of the same kind."""
@@ -50,6 +53,12 @@ class InsideEnd(Protocol):
         """What must stay as it is while it is moved, in words."""
 
 
+class InsideEnd(ApiEnd, Protocol):
+    """One with umsui inside."""
+
+    inside: RemoteInside
+
+
 class PodEnd:
     """A pod, through its cluster's API."""
 
@@ -59,7 +68,8 @@ class PodEnd:
         self.inside = RemoteInside(self._talk)
 
     def _talk(self, name: str) -> subprocess.Popen[bytes]:
-        return self._api.talk(self._end.transport, self._service, name)
+        words = [INIT, "--talk", "--framed", *([name] if name != "talk" else [])]
+        return self._api.program(self._end.transport, self._service, words, framed=True)
 
     def particulars(self) -> Sequence[str]:
         """The pod, its owner, and what it has mounted, as the API has them."""
@@ -97,6 +107,8 @@ class PodEnd:
 class HostEnd:
     """A container of a host with podman or docker: its node's agent reserves and removes, bytes go by native ssh."""
 
+    approach = "service"  # which of the agent's ends it works with
+
     def __init__(self, end: End, service: str, migration: str = "") -> None:
         self._end, self._service, self._migration = end, service, migration
         self._sessions: dict[str, Session] = {}
@@ -116,7 +128,7 @@ class HostEnd:
         if session is None or not session.alive:
             session = Session(self._end.transport, f"{self._end.place.cluster}/{self._end.place.node}", self._end.user)
             engine = self._end.orchestrator.name
-            session.call(f"{role}.open", migration=self._migration, engine=engine, approach="service")
+            session.call(f"{role}.open", migration=self._migration, engine=engine, approach=self.approach)
             self._sessions[role] = session
         return session.call(method, timeout, migration=self._migration, **params)
 
@@ -132,14 +144,26 @@ class HostEnd:
     def reserve(self, spec: Specification, particulars: Sequence[str], migration: str) -> None:  # noqa: ARG002
         """Claim its name and volumes, create it, start it passive."""
         orchestrator, way = self._end.orchestrator, self._end.transport
-        if not orchestrator.has_image(way, spec.image):
-            fix = f"{orchestrator.name} pull {spec.image}"
-            raise Refused(f"there is no image {spec.image}", fix, code="no-image")
-        volumes = [mount.source for mount in spec.mounts if mount.kind == "volume"]
+        self._get_image(spec.image)
+        volumes = [mount.source for mount in spec.volumes]
         self._ask("destination.claim", container=spec.name, volumes=volumes)
         groups = spec.annotations.get(GROUPS, "").split()
         added = [f"--group-add={group}" for group in groups] if orchestrator.name == "podman" else []
         container = orchestrator.create(way, replace(spec, annotations={}, image_id=""), added)
+        self._start_passive(container)
+
+    def _get_image(self, image: str) -> None:
+        """As a kubelet would: pulled by its name where it is not there."""
+        engine, way = self._end.orchestrator, self._end.transport
+        if engine.has_image(way, image):
+            return
+        done = way.run([engine.name, "pull", "-q", image], timeout=PULLED)
+        if done.status:
+            said = done.stderr.decode(errors="replace").strip()[-400:]
+            fix = f"bring it there: `{engine.name} pull {image}`, or `{engine.name} load`"
+            raise Refused(f"there is no image {image}, and it could not be pulled: {said}", fix, code="no-image")
+
+    def _start_passive(self, container: str) -> None:
         self._ask("destination.prepare", container=container, volumes={})
 
     def reserved(self, migration: str) -> bool:  # noqa: ARG002 - its folder is this migration's
@@ -168,7 +192,7 @@ class HostEnd:
         spec = self._end.orchestrator.specification(self._end.transport, self._service)
         self._ask("source.stand_for", container=self._service)
         self._ask("source.remove", 70.0, within=60.0)
-        volumes = [mount.source for mount in spec.mounts if mount.kind == "volume"]
+        volumes = [mount.source for mount in spec.volumes]
         self._end.orchestrator.remove(self._end.transport, self._service, volumes=volumes)
         self._close("source")
 
@@ -188,3 +212,22 @@ class HostEnd:
 def end_of(end: End, service: str, migration: str = "") -> InsideEnd:
     """The end of a move, by its orchestrator."""
     return PodEnd(end, service) if end.through_api else HostEnd(end, service, migration)
+
+
+def insist(end: InsideEnd, words: str) -> str:
+    """The supervisor's answer, which everything depends on: a container that is there gets more than one chance.
+
+    Raises Trouble when it is gone, or does not answer for long; Unreachable when its orchestrator does not.
+    """
+    until = time.monotonic() + ANSWERS
+    while True:
+        try:
+            return end.inside.ask(words, CHECKPOINT)
+        except Trouble:
+            try:
+                going = end.identity().get("its deletion")
+            except BadInput:
+                going = "gone"
+            if going or time.monotonic() > until:
+                raise
+            time.sleep(0.5)

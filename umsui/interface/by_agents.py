@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
+from concurrent.futures import Future, wait
 from typing import Any
 
 from umsui.core.session import Session
-from umsui.errors import Cancelled
+from umsui.errors import Cancelled, UmsuiError
+from umsui.interface import beside
+from umsui.interface.beside import Found
 from umsui.interface.protocol import End, Order
+from umsui.model import Step
 
 
 class ByAgents:
@@ -19,6 +24,8 @@ class ByAgents:
         self.order = order
         self._sessions: dict[str, Session] = {}
         self._starting = {"source": threading.Lock(), "destination": threading.Lock()}
+        self._begun: list[Future[Any]] = []
+        self._wire: Future[None] | None = None
         order.agents.listen(order.id, order.emit)
 
     def _session(self, role: str) -> Session:
@@ -33,7 +40,7 @@ class ByAgents:
     def _start(self, role: str) -> Session:
         """An agent at that end."""
         end = self._end(role)
-        return self.order.agents.at(end.place, end.transport, end.user)
+        return self.order.agents.at(end.place, end.shell, end.user)
 
     def _engine(self, role: str) -> str:
         """What the agent of that end manages the service with."""
@@ -46,6 +53,33 @@ class ByAgents:
         """Ask the agent of the end that the method names (``source.copy`` …)."""
         role = method.partition(".")[0]
         return self._session(role).call(method, timeout, migration=self.order.id, **params)
+
+    def _begin(self, work: Callable[[], Found]) -> Future[Found]:
+        """Do this beside the steps that come; before anything is undone it has ended (``_wait_for_begun``)."""
+        begun = beside.begin(work, "beside")
+        self._begun.append(begun)
+        return begun
+
+    def _wait_for_begun(self) -> None:
+        """Until all that was begun beside the steps has ended, well or not."""
+        wait(self._begun)
+
+    def _begin_wire(self) -> None:
+        """Open the wire beside the steps that do not need it yet."""
+        self._wire = self._begin(self._open_wire)
+
+    def _wired(self) -> None:
+        """Until the wire is open. Raises why it cannot be opened, whichever step that is noticed in."""
+        if self._wire is not None:
+            try:
+                self._wire.result()
+            except UmsuiError as error:
+                error.step = error.step or Step.CONNECT.value
+                raise
+
+    def _open_wire(self) -> None:
+        """From the source to the destination."""
+        raise NotImplementedError
 
     def _step_aside(self) -> None:
         if self.order.cancelled():

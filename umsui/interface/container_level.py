@@ -15,16 +15,16 @@ from dataclasses import replace
 from typing import Any
 
 from umsui.agent import nested
-from umsui.core.session import AgentError, Session
-from umsui.core.within import Within, exec_words
-from umsui.errors import BadInput, CommandFailed, Unknown
-from umsui.interface.orchestrator_level import LONG, OrchestratorLevel
+from umsui.core.session import Session
+from umsui.core.shipping import package
+from umsui.core.within import exec_words
+from umsui.errors import BadInput
+from umsui.interface import room
+from umsui.interface.memory_ahead import LONG
+from umsui.interface.orchestrator_level import OrchestratorLevel
+from umsui.interface.outer_ends import place_in, within
 from umsui.interface.protocol import Order
 from umsui.model import Mount, Specification
-
-MEMORY = 256 << 20  # bytes that agents, ssh, rsync and CRIU may take at an end, beside the service
-PROCESSES = 256  # and processes and threads
-CORES = 2.0  # and processors
 
 
 def is_nested(spec: Specification) -> bool:
@@ -32,8 +32,37 @@ def is_nested(spec: Specification) -> bool:
     return nested.VARIABLE in spec.environment
 
 
-class ContainerLevel(OrchestratorLevel):
-    """One migration of a nested container (a ``umsui.interface.protocol.Move``).
+class NestedMove(OrchestratorLevel):
+    """What a move of a nested container is, whatever the outer ones are: its ends are the agents in those two."""
+
+    @property
+    def _across(self) -> bool:
+        """Never: the runtime in an outer container is the same, whatever its orchestrator is."""
+        return False
+
+    def _engine(self, role: str) -> str:  # noqa: ARG002
+        return "nested"
+
+    @property
+    def _data(self) -> list[Mount]:
+        """The service's volumes, as they are in an outer container."""
+        below = f"{nested.MOUNTS}/"
+        return [
+            replace(mount, source=mount.destination, destination=mount.destination.removeprefix(str(nested.MOUNTS)),
+                    path=mount.destination)
+            for mount in self.order.specification.mounts
+            if mount.destination.startswith(below)
+        ]  # fmt: skip
+
+    def _look(self) -> dict[str, Any]:
+        return self._session("source").call("nested")
+
+    def _changes(self) -> dict[str, Any]:
+        return {"source": str(nested.ROOT), "baseline": str(nested.BASELINE)}
+
+
+class ContainerLevel(NestedMove):
+    """One migration of a nested container between two hosts (a ``umsui.interface.protocol.Move``).
 
     The ends of a migration, ``source`` and ``destination``, are the agents in the two outer containers; ``_node`` asks
     those on the nodes for what only a node can do: names and volumes, the key's line, images.
@@ -45,22 +74,18 @@ class ContainerLevel(OrchestratorLevel):
         self._nodes_lock = threading.Lock()
 
     def _start(self, role: str) -> Session:
-        end = self._end(role)
-        where = f"{end.place.cluster}/{end.place.node}, in {self.order.specification.name}"
-        within = Within(end.transport, end.orchestrator.name, self.order.specification.name)
-        return Session(within, where, "root", self._on_event)
+        end, name = self._end(role), self.order.specification.name
+        place = place_in(end, name)
+        return Session(within(end, name), f"{place.cluster}/{place.node}", "root", self._on_event, ready=self._ready)
+
+    @property
+    def _ready(self) -> str:
+        """Where in the destination's container its node puts the agent: it has compiled it for itself already."""
+        return str(nested.HOME / f"agent-{package().digest[:16]}")
 
     def _on_event(self, kind: str, migration: str, data: Mapping[str, Any]) -> None:
         if migration == self.order.id:
             self.order.emit(kind, **data)
-
-    @property
-    def _across(self) -> bool:
-        """Never: the runtime in an outer container is the same, whatever its orchestrator is."""
-        return False
-
-    def _engine(self, role: str) -> str:  # noqa: ARG002
-        return "nested"
 
     def _node(self, method: str, timeout: float = 30.0, **params: Any) -> dict[str, Any]:
         """Ask the agent on the node of the end that the method names."""
@@ -73,48 +98,26 @@ class ContainerLevel(OrchestratorLevel):
                 self._nodes[role] = session
         return session.call(method, timeout, migration=self.order.id, **params)
 
-    # -- room -------------------------------------------------------------------------------------------------------
-
     def _room(self, role: str, *, more: bool) -> None:
-        """Lift the outer container's limits while agents and checkpoint are in it, or bring back those of the service.
-
-        Both are there for the service alone; at the destination its memory is there twice until it is restored.
-        """
-        spec = self.order.specification
-        if spec.memory_limit:
-            memory = 2 * spec.memory_limit + MEMORY if more else spec.memory_limit
-            swap = str(2 * memory)  # what both engines make of no choice
-            if more:  # the limit of both together first: the kernel takes no smaller one
-                self._update(role, "--memory", str(spec.memory_limit), "--memory-swap", swap)
-            self._update(role, "--memory", str(memory), "--memory-swap", swap)
-        words = ["--pids-limit", str(spec.pids_limit + PROCESSES * more)] if spec.pids_limit else []
-        if spec.cpu_limit:
-            words += ["--cpus", f"{max(spec.cpu_limit, CORES) if more else spec.cpu_limit:g}"]
-        if words:
-            self._update(role, *words)
-
-    def _update(self, role: str, *words: str) -> None:
-        end, name = self._end(role), self.order.specification.name
-        argv = [end.orchestrator.name, "update", *words, name]
-        done = end.transport.run(argv, timeout=30)
-        if done.status:
-            said = done.stderr.decode(errors="replace").strip()[-400:]
-            raise CommandFailed(f"{argv[0]} could not change the limits of {name}: {said}", code="limits")
+        """Lift the outer container's limits for the move, or bring back those of the service."""
+        room.change(self._end(role), self.order.specification, more=more)
 
     # -- pre-migration ----------------------------------------------------------------------------------------------
 
     def connect(self) -> None:
-        """Agents in the source's container and on the destination's node; the wire from one to the other."""
-        self._room("source", more=True)
+        """The image, if it is missing there; begins with the wire from the source's container to the node."""
         self._describe()
-        there = self.order.destination
-        with ThreadPoolExecutor(2) as pool:
-            key = pool.submit(self._ask, "source.key")
+        with ThreadPoolExecutor(1) as pool:
             present = pool.submit(self._has_image)
             self._node("destination.noted")
-            public = key.result()["public"]
         if not present.result():
-            self._send_image()
+            self._send_image()  # first: a node admits one key of a migration
+        self._begin_wire()
+
+    def _open_wire(self) -> None:
+        self._room("source", more=True)
+        public = self._ask("source.key")["public"]
+        there = self.order.destination
         through = exec_words(there.orchestrator.name, self.order.specification.name, "SSH_ORIGINAL_COMMAND")
         user = self._node("destination.admit", public=public, through=through)["user"]
         self._uplink(self._ask, user)
@@ -140,44 +143,28 @@ class ContainerLevel(OrchestratorLevel):
         self._step_aside()
         with ThreadPoolExecutor(2, thread_name_prefix="reserve") as pool:
             self._remove_reserved()  # of a first attempt that was cut off
-            volumes = [mount.source for mount in spec.mounts if mount.kind == "volume"]
+            volumes = [mount.source for mount in spec.volumes]
             self._node("destination.claim", container=spec.name, volumes=volumes)
             self._create()
-            compared = pool.submit(self._compare)
-            self._node("destination.put", container=spec.name, path=str(nested.PASSIVE))
-            compared.result()
+            roomy = pool.submit(self._room, "destination", more=True)
+            self._node("destination.put", container=spec.name, path=str(nested.PASSIVE), agent=self._ready, hold=True)
+            roomy.result()  # an agent may need it
             there.orchestrator.start(there.transport, spec.name)
-            noted = pool.submit(self.intact)
             trees = {mount.destination: mount.source for mount in self._data}
             self._roots = self._ask("destination.prepare", container=nested.NAME, volumes=trees)["roots"]
             self._log_format = ""  # the orchestrator's log is its own; the service goes on writing into it
             self._begin_memory_early()
+            noted = pool.submit(self.intact)
+            self._compare()
             noted.result()
 
     def _compare(self) -> None:
-        self._room("destination", more=True)  # as the source has it by now
+        self._wired()  # the source has its room by then, as the destination has
         super()._compare()
 
     @property
     def _comparable(self) -> bool:
         return self._alike
-
-    @property
-    def _data(self) -> list[Mount]:
-        """The service's volumes, as they are in an outer container."""
-        below = f"{nested.MOUNTS}/"
-        return [
-            replace(mount, source=mount.destination, destination=mount.destination.removeprefix(str(nested.MOUNTS)),
-                    path=mount.destination)
-            for mount in self.order.specification.mounts
-            if mount.destination.startswith(below)
-        ]  # fmt: skip
-
-    def _look(self) -> dict[str, Any]:
-        return self._session("source").call("nested")
-
-    def _changes(self) -> dict[str, Any]:
-        return {"source": str(nested.ROOT), "baseline": str(nested.BASELINE)}
 
     def intact(self) -> None:
         """Whether both outer containers are still as they were when they were reserved: their nodes know."""
@@ -188,18 +175,26 @@ class ContainerLevel(OrchestratorLevel):
 
     def finish(self) -> None:
         """The source's outer container goes, and everything of this migration at both ends."""
+        here, spec = self.order.source, self.order.specification
         self._ask("destination.confirm", 70.0, within=60.0)
-        if self._state("source"):
-            self._count_files()
-            if self._known("source"):
-                self._ask("source.remove", 70.0, within=60.0)
-            here, spec = self.order.source, self.order.specification
-            volumes = [mount.source for mount in spec.mounts if mount.kind == "volume"]
-            here.orchestrator.remove(here.transport, spec.name, volumes=volumes)
+        with ThreadPoolExecutor(1) as pool:
+            given_back = pool.submit(self._node, "destination.unput", container=spec.name)
+            if self._source_is_there():
+                self._count_files()
+                if self._known("source"):
+                    self._ask("source.remove", 70.0, within=60.0)
+                volumes = [mount.source for mount in spec.volumes]
+                here.orchestrator.remove(here.transport, spec.name, volumes=volumes)
+            given_back.result()
         self._ask("destination.close")
         self._room("destination", more=False)
         for role in ("destination", "source"):
             self._node(f"{role}.close")
+
+    def _source_is_there(self) -> bool:
+        """Whether there is an outer container to remove; an agent that lives in it is proof enough."""
+        session = self._sessions.get("source")
+        return (session is not None and session.alive) or bool(self._state("source"))
 
     def _state(self, role: str) -> str:
         """What the orchestrator says of the outer container of that end; "" when there is none."""
@@ -213,12 +208,7 @@ class ContainerLevel(OrchestratorLevel):
 
     def rollback(self) -> None:
         """The destination goes first, but the source does not wait for one that does not answer or cannot tidy up."""
-        with self._paging:
-            self._off = True
-        try:
-            self._undo_both()
-        except AgentError as error:
-            raise Unknown(f"the migration could not be undone: {error.message}", error.fix, code=error.code) from error
+        self._give_up()
         self._ask("source.close")
         self._room("source", more=False)
         for role in ("destination", "source"):

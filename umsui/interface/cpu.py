@@ -16,3 +16,12 @@ _ISA = re.compile(
 def isa(flags: frozenset[str], arch: str) -> frozenset[str]:
     """The CPU flags that matter to a running program."""
     return frozenset(flag for flag in flags if _ISA.match(flag)) if arch in ("x86_64", "i686") else flags
+
+
+def flags(cpuinfo: bytes) -> frozenset[str]:
+    """The features of the first processor that /proc/cpuinfo tells of."""
+    for line in cpuinfo.decode(errors="replace").splitlines():
+        name, _, value = line.partition(":")
+        if name.strip() in ("flags", "Features"):
+            return frozenset(value.split())
+    return frozenset()

@@ -10,15 +10,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from umsui.adapters import Transport
 from umsui.agent import nested
 from umsui.agent.inside import INIT
 from umsui.core.within import Within
 from umsui.errors import BadInput, CommandFailed
+from umsui.images.nested import LABEL, settings_of
+from umsui.interface.outer_ends import RUN, UNCONFINED
 from umsui.interface.protocol import End
 from umsui.model import Approach, Deployment, Mount, Specification
 
 APPROACH_LABEL = "umsui.io/approach"
-NESTED_LABEL = "umsui.io/nested"  # the service's image and the outer image that a nested one was made of
 LONG = 600.0  # seconds that pulling, loading or packing an image may take
 STARTED = 20.0  # seconds until a nested service's first process is there
 INSIDE = "/umsui/inside"
@@ -55,10 +57,7 @@ def deploy(end: End, deployment: Deployment) -> str:
     labels = {**spec.labels, APPROACH_LABEL: deployment.approach.value}
     spec = replace(spec, labels=labels, image_id=_id(image))
     if deployment.approach is Approach.CONTAINER:
-        outer = _outer(end, deployment)
-        nested_id = _nest(end, image, outer, spec.image)
-        outer_spec = outer_specification(spec, image, nested_id, _bounding(end))
-        created = end.orchestrator.create(end.transport, outer_spec)
+        created = end.orchestrator.create(end.transport, _nested(end, spec, image, deployment))
     elif deployment.approach is Approach.SERVICE:
         created = end.orchestrator.create(end.transport, inside_specification(spec, image))
     else:
@@ -66,18 +65,30 @@ def deploy(end: End, deployment: Deployment) -> str:
     try:
         end.orchestrator.start(end.transport, spec.name)
         if deployment.approach is Approach.CONTAINER:
-            _wait_for_nested(end, spec.name)
+            wait_for_nested(end, spec.name, Within(end.transport, end.orchestrator.name, spec.name))
     except CommandFailed:
         end.orchestrator.remove(end.transport, spec.name)
         raise
     return created
 
 
-def _wait_for_nested(end: End, name: str) -> None:
-    """Until the nested service has been started. Raises CommandFailed with what the outer container says."""
+def _nested(end: End, spec: Specification, image: Mapping[str, Any], deployment: Deployment) -> Specification:
+    """Its outer container, of the nested image that it names, or of one that is made here."""
+    told = settings_of(image.get("Config") or {})
+    if told is not None:
+        return outer_specification(spec, {"Config": told}, _bounding(end))
+    made = _nest(end, image, _outer(end, deployment), spec.image)
+    return replace(outer_specification(spec, image, _bounding(end)), image=_reference(spec.image), image_id=made)
+
+
+def wait_for_nested(end: End, name: str, way: Transport) -> None:
+    """Until the nested service has been started; ``way`` leads into its outer container.
+
+    Raises CommandFailed with what that says.
+    """
     until = time.monotonic() + STARTED
     started = ["/bin/sh", "-c", f"[ -s {nested.PID} ]"]
-    while Within(end.transport, end.orchestrator.name, name).run(started).status:
+    while way.run(started).status:
         running = end.orchestrator.raw(end.transport, name)["State"]["Status"] == "running"
         if not running or time.monotonic() > until:
             said = " | ".join(end.orchestrator.logs(end.transport, name, 5))
@@ -95,12 +106,11 @@ def inside_specification(spec: Specification, image: Mapping[str, Any]) -> Speci
     return replace(spec, cap_add=tuple(sorted(added)), security_options=(*kept, "seccomp=unconfined"))
 
 
-def outer_specification(
-    spec: Specification, image: Mapping[str, Any], nested_id: str, bounding: int = -1
-) -> Specification:
-    """The outer container that stands for ``spec``, whose image is ``image`` (inspected), towards the orchestrator.
+def outer_specification(spec: Specification, image: Mapping[str, Any], bounding: int = -1) -> Specification:
+    """The outer container that stands for ``spec`` towards the orchestrator, but for its image.
 
-    ``bounding`` are the capabilities that anything there can have at most (a mask; -1: all).
+    ``image`` is the service's own (inspected); ``bounding`` are the capabilities that anything there can have at most
+    (a mask; -1: all).
     """
     config = image.get("Config") or {}
     command = [*(spec.entrypoint or config.get("Entrypoint") or ())]
@@ -119,11 +129,10 @@ def outer_specification(
             for m in spec.mounts
         ],
         "shm_size": spec.shm_size or 64 << 20,
+        "memory": spec.memory_limit,
     }
     return replace(
         spec,
-        image=_reference(spec.image),
-        image_id=nested_id,
         entrypoint=(),
         command=tuple(command),
         environment={**variables, **spec.environment, nested.VARIABLE: json.dumps(wanted, sort_keys=True)},
@@ -135,7 +144,7 @@ def outer_specification(
         stop_signal=spec.stop_signal or config.get("StopSignal") or "",
         cap_drop=() if spec.privileged else ("ALL",),
         cap_add=() if spec.privileged else tuple(_capabilities(spec, bounding)),
-        security_options=() if spec.privileged else ("seccomp=unconfined", "apparmor=unconfined"),
+        security_options=() if spec.privileged else UNCONFINED,
         read_only=False,
         health=_health(spec.health or _image_health(image)),
     )
@@ -156,9 +165,8 @@ def _bounding(end: End) -> int:
 
 def _outer_mounts(spec: Specification) -> list[Mount]:
     """The service's volumes, below one folder; what is in memory is the nested container's own."""
-    volumes = [replace(m, destination=f"{nested.MOUNTS}{m.destination}") for m in spec.mounts if m.kind == "volume"]
-    run = Mount("tmpfs", "", "/run", options=("exec", "mode=755"))  # where the agent works: keys, sockets, programs
-    return [run, *volumes]
+    volumes = [replace(m, destination=f"{nested.MOUNTS}{m.destination}") for m in spec.volumes]
+    return [RUN, *volumes]
 
 
 def _health(health: Mapping[str, Any]) -> dict[str, Any]:
@@ -241,11 +249,11 @@ def _nest(end: End, image: Mapping[str, Any], outer: str, name: str) -> str:
     """The id of the image with the service's files in the outer image; made where it is not there yet."""
     reference, made_of = _reference(name), f"{_id(image)}.{outer}"
     found = _inspect(end, reference)
-    if found is not None and (found.get("Config") or {}).get("Labels", {}).get(NESTED_LABEL) == made_of:
+    if found is not None and (found.get("Config") or {}).get("Labels", {}).get(LABEL) == made_of:
         return _id(found)
     engine = end.orchestrator.name
     entrypoint = json.dumps(["/usr/bin/python3", "-IS", "/umsui/agent.pyz", "outer"])
-    changes = [f"ENTRYPOINT {entrypoint}", "CMD []", f"LABEL {NESTED_LABEL}={made_of}"]
+    changes = [f"ENTRYPOINT {entrypoint}", "CMD []", f"LABEL {LABEL}={made_of}"]
     words = ["--format=docker"] if engine == "podman" else []  # the format that keeps its id wherever it is loaded
     words += [f"--change={change}" for change in changes]
     argv = ["sh", "-s", "--", engine, _id(image), outer, reference, f"umsui-{_id(image)[:12]}", *words]

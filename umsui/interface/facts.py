@@ -48,6 +48,9 @@ class NodeFacts:
     pids: frozenset[int] = frozenset()  # process ids in use
     container_names: frozenset[str] = frozenset()
     lacking_rights: frozenset[str] = frozenset()  # what the API does not let us do: "create pods"
+    checkpoints: bool = True  # the API lets us ask its node for a checkpoint
+    unreached: str = ""  # why no agent can be on the node; "" when one can
+    containerd: str = ""  # the version of what runs pods there
     boot_time: float = 0.0  # Unix time
     clock: float = 0.0  # Unix time there, at the moment at which the probes of a plan began
 

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
+from umsui.agent import nested
 from umsui.model import Specification
 
 _PLAIN = (
     *("entrypoint", "command", "labels", "ports", "user", "workdir", "hostname", "restart", "stop_timeout"),
     *("read_only", "privileged", "init", "tty", "memory_limit", "cpu_limit", "shm_size", "health"),
 )
+_UNSAID = {"workdir": "/"}  # what docker leaves empty and podman spells out
 _AT_START = ("HOME", "HOSTNAME", "TERM", "container")  # podman adds these to the environment
+_GIVEN = frozenset(  # capabilities that each engine gives unless it is told otherwise: podman's, the fewest
+    ("CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "NET_BIND_SERVICE", "SETFCAP", "SETGID", "SETPCAP", "SETUID",
+     "SYS_CHROOT")
+)  # fmt: skip
 _SIGNALS = {"": "SIGTERM", "15": "SIGTERM", "2": "SIGINT", "3": "SIGQUIT"}
 
 
@@ -20,9 +27,20 @@ def differences(source: Specification, destination: Specification) -> list[str]:
     return list(_differences(source, destination))
 
 
+def with_capabilities(spec: Specification, mask: str) -> Specification:
+    """What is to be created elsewhere, so that it has at least the capabilities of ``mask`` (as /proc has it: hex).
+
+    Docker gives a container more than podman does; a process that has them is restored with all of them or not at all.
+    """
+    bits = int(mask, 16)
+    has = {name for name, number in nested.NUMBERS.items() if bits >> number & 1}
+    added = {name.upper().removeprefix("CAP_") for name in spec.cap_add}
+    return spec if spec.privileged else replace(spec, cap_add=tuple(sorted(added | (has - _GIVEN))))
+
+
 def _differences(source: Specification, destination: Specification) -> Iterator[str]:
     for field in _PLAIN:
-        mine, theirs = getattr(source, field), getattr(destination, field)
+        mine, theirs = (getattr(each, field) or _UNSAID.get(field) for each in (source, destination))
         if mine != theirs:
             yield f"{field}: {mine!r} at the source, {theirs!r} at the destination"
     mine, theirs = (_SIGNALS.get(each.stop_signal, each.stop_signal) for each in (source, destination))

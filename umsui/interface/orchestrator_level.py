@@ -9,55 +9,48 @@ from __future__ import annotations
 
 import contextlib
 import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import replace
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from umsui.agent.binds import is_data
 from umsui.core.session import AgentError
 from umsui.errors import Refused, UmsuiError, Unknown, Unreachable
-from umsui.interface import neutral
-from umsui.interface.by_agents import ByAgents
+from umsui.interface import beside, neutral
+from umsui.interface.memory_ahead import LONG, MemoryAhead
 from umsui.interface.protocol import Order
-from umsui.model import Mount, Strategy, Traffic
+from umsui.model import Mount, Strategy
 
-LONG = 3600.0  # seconds: steps that move data while the service runs; cancelling ends them earlier
-FETCHED = 120.0  # seconds that pages may take to their places once they are at the destination
 ARMED = 70.0  # seconds until the engine has come to CRIU's door; several of a loaded node's take their time
 SWITCH = 120.0  # seconds that the service may stand still before the migration gives up by itself
-SOON = 1.0  # seconds of memory left to send: the ends are armed meanwhile (an engine that is armed answers nobody else)
+FEW = 64 << 20  # bytes of files that are copied so soon that ends are armed meanwhile
 
 
-class OrchestratorLevel(ByAgents):
+class OrchestratorLevel(MemoryAhead):
     """One migration between two hosts with podman or docker (a ``umsui.interface.protocol.Move``)."""
 
     def __init__(self, order: Order) -> None:
         super().__init__(order)
-        self._traffic = Traffic()
-        self._facts: dict[str, Any] = {}
         self._kinds: dict[str, str] = {}  # what the bound paths are at the source
         self._elsewhere: frozenset[str] = frozenset()  # volumes that somebody else removes
         self._thawed = False
-        self._ahead: Future[None] | None = None  # memory that is sent while the service runs
-        self._nearly = threading.Event()  # little of it is left
         self._raw: Any = None  # the source's own description of the service
         self._describing: Future[Sequence[str]] | None = None
-        self._off = False  # it is being undone: nothing more is begun
-        self._paging, self._looking = threading.Lock(), threading.Lock()
-        self._lock = threading.Lock()
+        self._armed: Future[None] | None = None  # ahead of time, while files are copied
 
     # -- pre-migration ----------------------------------------------------------------------------------------------
 
     def connect(self) -> None:
-        """Agents at both ends, a key for this one migration, the wire between the nodes."""
+        """Agents at both ends; begins with a key for this one migration and the wire between the nodes."""
         self._describe()
         with ThreadPoolExecutor(2) as pool:
             list(pool.map(self._session, ("source", "destination")))
+        self._begin_wire()
+
+    def _open_wire(self) -> None:
         public = self._ask("source.key")["public"]
         user = self._ask("destination.admit", public=public)["user"]
-        there = self.order.destination.transport
+        there = self.order.destination.shell
         rate = self.order.plan.request.bandwidth or 0.0
         self._ask(
             "source.connect", user=user, address=there.address, port=there.port, host_key=there.host_key, rate=rate
@@ -65,31 +58,33 @@ class OrchestratorLevel(ByAgents):
 
     def reserve(self) -> None:
         """Image and an identical container at the destination, passive; differences are refused."""
-        with ThreadPoolExecutor(2, thread_name_prefix="reserve") as pool:
-            noted = pool.submit(self._intact, "source")
+        with ThreadPoolExecutor(1, thread_name_prefix="reserve") as pool:  # more at once would delay the engine's work
             container = self._created()
-            compared = pool.submit(self._compare)
+            beside: list[Future[Any]] = [pool.submit(self._intact, "source")]
+            beside += [pool.submit(each) for each in (self._service, self._compare)]
             self._prepare(container)
-            for beside in (noted, compared):
-                beside.result()
+            for each in beside:
+                each.result()
             self._intact("destination")
+        self._wired()
 
     def _describe(self) -> None:
         """Begin to look how the service is; that goes on beside what else there is to do until it is needed."""
-        pool = ThreadPoolExecutor(1, thread_name_prefix="describe")
-        self._describing = pool.submit(self._described)
-        pool.shutdown(wait=False)
+        self._describing = self._begin(self._described)
 
     def _described(self) -> Sequence[str]:
-        """Look how the service is; the flags for a container like it that only its own orchestrator knows."""
-        here, name = self.order.source, self.order.specification.name
+        """The flags for a container like the service's that only its own orchestrator knows."""
+        here = self.order.source
         if not self._alike:
             return self._foreign()
-        with ThreadPoolExecutor(1) as pool:
-            raw = pool.submit(here.orchestrator.raw, here.transport, name)
-            particulars = here.orchestrator.particulars(here.transport, name)
-            self._raw = raw.result()
-        return particulars
+        return here.orchestrator.particulars(here.transport, self.order.specification.name)
+
+    def _source_raw(self) -> Any:
+        """What its orchestrator says of the service; asked once."""
+        if self._raw is None:
+            here = self.order.source
+            self._raw = here.orchestrator.raw(here.transport, self.order.specification.name)
+        return self._raw
 
     def _created(self) -> str:
         """Image and container at the destination; the container's id."""
@@ -100,6 +95,7 @@ class OrchestratorLevel(ByAgents):
             volumes = [mount.source for mount in self._data if mount.kind == "volume"]
             self._ask("destination.claim", container=spec.name, volumes=volumes)
         if not present.result():
+            self._wired()
             layers = self._ask("destination.layers")["layers"]
             sent = self._ask("source.send_image", LONG, image=spec.image, there=layers)["bytes"]
             self._count(image=sent)
@@ -121,13 +117,14 @@ class OrchestratorLevel(ByAgents):
     def _prepare(self, container: str) -> None:
         """Bring it to where it waits for the service."""
         trees = {mount.destination: mount.source for mount in self._data if mount.source not in self._files}
-        prepared = self._ask("destination.prepare", container=container, volumes=trees)
+        more = {"top": self._service()["top"]} if self._across and self.approach == "orchestrator" else {}
+        prepared = self._ask("destination.prepare", container=container, volumes=trees, **more)
         self._roots, self._log_format = prepared["roots"], prepared["log_format"]
 
     def _compare(self) -> None:
         if not self._comparable:
             return
-        differences = [each for each in self._differences(self._raw) if self._matters(str(each))]
+        differences = [each for each in self._differences() if self._matters(str(each))]
         if differences:
             listed = "; ".join(str(difference) for difference in differences[:5])
             raise Refused(
@@ -158,12 +155,12 @@ class OrchestratorLevel(ByAgents):
         """Whether the ends have different engines."""
         return self._engine("source") != self._engine("destination")
 
-    def _differences(self, here: Any) -> Sequence[object]:
+    def _differences(self) -> Sequence[object]:
         """How the reserved container differs from the service: field by field; between engines, in neutral words."""
         spec, there = self.order.specification, self.order.destination
         if self._across:
             return neutral.differences(spec, there.orchestrator.specification(there.transport, spec.name))
-        return there.orchestrator.differences(here, there.orchestrator.raw(there.transport, spec.name))
+        return there.orchestrator.differences(self._source_raw(), there.orchestrator.raw(there.transport, spec.name))
 
     @property
     def _data(self) -> list[Mount]:
@@ -183,66 +180,29 @@ class OrchestratorLevel(ByAgents):
 
     def copy_ahead(self) -> None:
         """Root file system changes and volumes, while the service runs."""
-        facts = self._service()
-        roots = [{"name": "/", "target": self._roots["/"], **self._changes()}]
-        for mount in self._data:
-            if mount.source not in self._files:
-                target = self._roots[mount.destination]
-                root = {"name": mount.destination, "source": mount.path, "target": target, "also": self._also(mount)}
-                roots.append(root)
+        facts, roots = self._service(), self._trees_to_copy()
         log = facts["log"] if facts["log_format"] == self._log_format else ""
-        self._ask("source.copy", LONG, roots=roots, files=self._files, log=log)
+        with ThreadPoolExecutor(1, thread_name_prefix="arm") as pool:
+            if self._armed_meanwhile:
+                self._armed = pool.submit(self._arm_destination)
+            self._ask("source.copy", LONG, roots=roots, files=self._files, log=log)
         self._count_files()
         if self._paged:
             if self._ahead is None:
                 self._begin_memory()
             self._wait_for_memory(self._nearly.is_set)
 
-    def _begin_memory_early(self) -> None:
-        """A bandwidth limit holds for all streams together: with one, memory comes after the files."""
-        if self._paged and not self.order.plan.request.bandwidth:
-            self._begin_memory()
-
-    def _begin_memory(self) -> None:
-        """Memory goes ahead from now on, beside what else there is to do: that hardly uses the wire."""
-        pool = ThreadPoolExecutor(1, thread_name_prefix="memory")
-        self._ahead = pool.submit(self._send_memory)
-        pool.shutdown(wait=False)
-
-    def _send_memory(self) -> None:
-        strategy, pid = self.order.plan.strategy, self._service()["pid"]
-        at_once = strategy is Strategy.PRE_COPY  # others let the destination fetch what is left
-        with self._paging:
-            if self._off:
-                return
-            self._ask("destination.page", whole_first=at_once)
-        with self._watching_memory():
-            self._ask("source.page", LONG, pid=pid, ahead=strategy is not Strategy.POST_COPY, at_once=at_once)
-
-    def _wait_for_memory(self, enough: Callable[[], bool]) -> None:
-        """Until ``enough`` of it is at the destination, at the latest all but what was written meanwhile."""
-        assert self._ahead is not None
-        while not (self._ahead.done() or enough()):
-            self._step_aside()
-            wait([self._ahead], 0.05)
-        if self._ahead.done():
-            self._ahead.result()
+    def _trees_to_copy(self) -> list[dict[str, Any]]:
+        volumes = [
+            {"name": m.destination, "source": m.path, "target": self._roots[m.destination], "also": self._also(m)}
+            for m in self._data
+            if m.source not in self._files
+        ]
+        return [{"name": "/", "target": self._roots["/"], **self._changes()}, *volumes]
 
     def _also(self, mount: Mount) -> list[dict[str, Any]]:  # noqa: ARG002 - others need it
         """Further containers that have this mount: their first process, and where they have it."""
         return []
-
-    def _service(self) -> dict[str, Any]:
-        """What the service is made of, as it was when first asked."""
-        with self._looking:
-            if not self._facts:
-                self._facts = self._look()
-            return self._facts
-
-    def _look(self) -> dict[str, Any]:
-        """What the service is made of at this moment."""
-        name = self.order.specification.name
-        return self._session("source").call("service", engine=self._engine("source"), container=name)
 
     def _changes(self) -> dict[str, Any]:
         """Where the root file system's changes are at the source."""
@@ -252,23 +212,32 @@ class OrchestratorLevel(ByAgents):
         moved = self._ask("source.progress")
         self._count(rootfs=moved["rootfs"], volumes=moved["volumes"])
 
-    def _count(self, **moved: int) -> None:
-        with self._lock:  # memory is counted by a thread of its own
-            self._traffic = replace(self._traffic, **moved)
+    @property
+    def _few_files(self) -> bool:
+        return sum(self.order.plan.bytes.get(kind, 0) for kind in ("rootfs", "volumes")) < FEW
+
+    @property
+    def _armed_meanwhile(self) -> bool:
+        """Whether the destination is armed while files are copied: soon done, and not waiting for memory then."""
+        ahead = self.order.plan.strategy in (Strategy.PRE_COPY, Strategy.HYBRID)
+        return self._few_files and not ahead and self._engine("destination") != "docker"
+
+    def _arm_destination(self) -> None:
+        how = {"lazy": self._paged, "across": self._across}
+        self._ask("destination.arm", ARMED, descriptors=self._service()["descriptors"], **how)
 
     def arm(self) -> None:
         """Checkpoint and restore started and waiting for their word; the page stream open."""
         facts = self._service()
-        how = {"lazy": self._paged, "across": self._across}
         service = {"container": facts["container"], "pid": facts["pid"], "runtime": facts["runtime"]}
         with ThreadPoolExecutor(1) as pool:
-            there = pool.submit(self._ask, "destination.arm", ARMED, descriptors=facts["descriptors"], **how)
+            there = self._armed or pool.submit(self._arm_destination)
             if self._engine("destination") == "docker":
                 there.result()  # its files lie elsewhere from then on
-            self._ask("source.arm", ARMED, **service, **how)
+            self._ask("source.arm", ARMED, **service, lazy=self._paged, across=self._across)
             there.result()
         if self._paged:
-            self._wait_for_memory(lambda: False)
+            self._wait_for_memory()
 
     def intact(self) -> None:
         """Whether the service and its reserved container are still as they were when it was reserved."""
@@ -283,54 +252,33 @@ class OrchestratorLevel(ByAgents):
     def switch(self) -> None:
         """Freeze, checkpoint and transfer overlapped, restore up to the gate; both ends have then voted."""
         self._step_aside()
-        with self._watching_memory(), ThreadPoolExecutor(1) as pool:
+        with self._watching_memory(count=False), ThreadPoolExecutor(1) as pool:
             restored = pool.submit(self._ask, "destination.wait", SWITCH + 10, within=SWITCH)
             try:
-                self._ask("source.switch", SWITCH + 10, within=SWITCH)
+                self._switch_source()
             except UmsuiError:
                 with contextlib.suppress(Unreachable):  # then nothing there can go on either
                     self._ask("destination.abandon")  # else the restore would wait for what never comes
                 raise
-            restored.result()
-        received = self._traffic.memory
+            received = restored.result()["memory"]
+        self._count(memory=received)
         self.order.emit("progress", what="memory", done=received, total=received, rate=None)
 
-    @contextlib.contextmanager
-    def _watching_memory(self) -> Iterator[None]:
-        """Tell how much memory has arrived, all the while; note it at the end."""
-        done = threading.Event()
-        threading.Thread(target=self._watch_memory, args=(done,), daemon=True).start()
+    def _switch_source(self) -> None:
+        """The source's part. One that is cancelled meanwhile does not stand still for longer than it must."""
         try:
-            yield
-        finally:
-            done.set()
-        self._count(memory=self._ask("destination.received")["memory"])
+            with beside.watching(self._halt_when_cancelled):
+                self._ask("source.switch", SWITCH + 10, within=SWITCH)
+        except UmsuiError:
+            self._step_aside()  # that is the reason then
+            raise
 
-    def _watch_memory(self, done: threading.Event) -> None:
-        expected = int(self._facts.get("memory", 0))  # unknown to a coordinator that took the migration up
-        before, then = 0, time.monotonic()
-        while not done.wait(0.1):
-            with contextlib.suppress(Unreachable, AgentError):
-                received = self._ask("destination.received")["memory"]
-                now = time.monotonic()
-                rate = (received - before) / (now - then)
-                self.order.emit("progress", what="memory", done=received, total=max(expected, received), rate=rate)
-                before, then = received, now
-                if expected and expected - received < rate * SOON:
-                    self._nearly.set()
-
-    @property
-    def _paged(self) -> bool:
-        """Whether memory is placed by the destination's pager, in the background."""
-        return self.order.plan.strategy is not Strategy.STOP_COPY
-
-    def drain(self) -> None:
-        """Until the last page is in its place. Hybrid, post-copy: losing the source loses the service."""
-        if self._paged:
-            with self._watching_memory():
-                if self.order.plan.strategy is not Strategy.PRE_COPY:
-                    self._ask("source.drained", LONG, within=LONG)
-                self._ask("destination.fetched", FETCHED + 5, within=FETCHED)
+    def _halt_when_cancelled(self, over: threading.Event) -> None:
+        while not over.wait(0.05):
+            if self.order.cancelled():
+                with contextlib.suppress(Unreachable, AgentError):  # it is undone in any case
+                    self._ask("source.halt")
+                return
 
     def commit(self) -> None:
         """The decision is durable: open the destination's gate."""
@@ -353,8 +301,7 @@ class OrchestratorLevel(ByAgents):
             self._ask(f"{role}.close")
 
     def _own_volumes(self) -> list[str]:
-        mounts = [mount for mount in self.order.specification.mounts if mount.kind == "volume"]
-        return [mount.source for mount in mounts if mount.source not in self._elsewhere]
+        return [each.source for each in self.order.specification.volumes if each.source not in self._elsewhere]
 
     def forgotten(self) -> bool:
         """Whether neither node knows anything of this migration any more."""
@@ -368,14 +315,19 @@ class OrchestratorLevel(ByAgents):
 
     def rollback(self) -> None:
         """The destination goes first, but the source does not wait for one that does not answer or cannot tidy up."""
+        self._give_up()
+        for role in ("destination", "source"):
+            self._ask(f"{role}.close")
+
+    def _give_up(self) -> None:
+        """Nothing more is begun, and what was is undone at both ends. Raises Unknown."""
         with self._paging:
             self._off = True
+        self._wait_for_begun()
         try:
             self._undo_both()
         except AgentError as error:
             raise Unknown(f"the migration could not be undone: {error.message}", error.fix, code=error.code) from error
-        for role in ("destination", "source"):
-            self._ask(f"{role}.close")
 
     def _undo_both(self) -> None:
         try:
@@ -393,8 +345,3 @@ class OrchestratorLevel(ByAgents):
 
     def _remove_reserved(self) -> None:
         self._ask("destination.rollback", 70.0, within=60.0)
-
-    def traffic(self) -> Traffic:
-        """Bytes moved so far."""
-        moved = self._traffic
-        return replace(moved, wire=moved.memory + moved.rootfs + moved.volumes + moved.image)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import fields
+from dataclasses import fields, replace
 from types import TracebackType
 from typing import Any, Self
 
 from umsui.core.agents import Agents
-from umsui.core.session import Session
+from umsui.core.session import AgentError, Session
+from umsui.errors import Unreachable
 from umsui.interface import api_probe
 from umsui.interface.facts import LinkFacts, NodeFacts, ServiceFacts
 from umsui.interface.protocol import End
@@ -30,6 +31,7 @@ class Probes:
         self._learn = learn
         self._agents = agents or Agents()
         self._lent = agents is not None
+        self._why: dict[Place, str] = {}  # nodes beside an API: why there is no agent
         self._began = time.time()
 
     def __enter__(self) -> Self:
@@ -42,18 +44,35 @@ class Probes:
             self._agents.close()
 
     def _session(self, end: End) -> Session:
-        return self._agents.at(end.place, end.transport, end.user)
+        return self._agents.at(end.place, end.shell, end.user)
+
+    def _unreached(self, end: End) -> str:
+        """Why there is no agent on its node; "" when there is one."""
+        if end.through_api and end.node is None:
+            return "the config says no way to log in to it"
+        if not end.through_api:
+            self._session(end)
+        elif end.place not in self._why:
+            try:
+                self._session(end)
+                self._why[end.place] = ""
+            except Unreachable as error:
+                self._why[end.place] = error.message
+        return self._why.get(end.place, "")
 
     def warm(self, *ends: End) -> None:
         """Start the agents of several ends at once."""
-        asked = [end for end in ends if not end.through_api]
-        with ThreadPoolExecutor(max(len(asked), 1)) as pool:
-            list(pool.map(self._session, asked))
+        with ThreadPoolExecutor(max(len(ends), 1)) as pool:
+            list(pool.map(self._unreached, ends))
 
     def node(self, end: End) -> NodeFacts:
         """What the node has and lacks."""
-        if end.through_api:
-            return api_probe.node(end)
+        if not end.through_api:
+            return self._node(end)
+        told, unreached = api_probe.node(end), self._unreached(end)
+        return replace(told, unreached=unreached) if unreached else api_probe.both(told, self._node(end))
+
+    def _node(self, end: End) -> NodeFacts:
         session = self._session(end)
         asked = time.time()
         told = float(session.call("clock")["clock"])
@@ -63,9 +82,19 @@ class Probes:
 
     def service(self, end: End, name: str) -> ServiceFacts:
         """What the service is made of at this moment."""
-        if end.through_api:
-            return api_probe.service(end, name)
-        return service_facts(self._session(end).call("service", engine=end.orchestrator.name, container=name))
+        if not end.through_api:
+            return self._service(end, name)
+        told = api_probe.service(end, name, self._agents)
+        if self._unreached(end) or api_probe.nested(end, name):
+            return told
+        try:
+            seen = self._service(end, api_probe.container(end, name))
+        except AgentError:
+            return told  # its node knows nothing of it that orchestrator-level could work with
+        return replace(seen, elsewhere=told.elsewhere, inside=told.inside)
+
+    def _service(self, end: End, container: str) -> ServiceFacts:
+        return service_facts(self._session(end).call("service", engine=end.orchestrator.name, container=container))
 
     def paths(self, end: End, paths: Sequence[str]) -> Mapping[str, str]:
         """What each of these paths is there: ``missing``, ``empty`` or ``folder``, ``file``, ``socket``, ``device``."""
@@ -76,17 +105,17 @@ class Probes:
 
     def cpu(self, source: End, destination: End) -> str:
         """CRIU's own comparison of the two CPUs: its complaint, "" when it has none or cannot tell."""
-        if source.through_api or destination.through_api:
+        if self._unreached(source) or self._unreached(destination):
             return ""  # there is nobody to ask before the destination's container runs
         image = self._session(source).call("cpuinfo")["image"]
         return str(self._session(destination).call("cpu_fits", image=image)["error"]) if image else ""
 
     def link(self, source: End, destination: End) -> LinkFacts:
         """Whether the source reaches the destination's SSH port, how far and how wide."""
-        if source.through_api or destination.through_api:
+        if self._unreached(source) or self._unreached(destination):
             return LinkFacts()  # everything goes through the coordinator
         bulk = self._session(destination).call("listen")["port"]
-        there = destination.transport
+        there = destination.shell
         found = self._session(source).call("measure", address=there.address, port=there.port, bulk=bulk)
         facts = LinkFacts(found["reachable"], found["error"], found["rtt"] or 0.0, found["bandwidth"])
         if self._learn is not None:

@@ -24,11 +24,17 @@ class End:
     transport: Transport
     orchestrator: Orchestrator
     user: str = "root"  # the login; the agent is started with sudo when it is not root
+    node: Transport | None = None  # to the node itself, where an API is the way to its orchestrator
 
     @property
     def through_api(self) -> bool:
-        """Whether its orchestrator's API is the only way there: no agent runs on the node."""
+        """Whether its orchestrator is asked through an API of its own; an agent on the node is another matter."""
         return self.orchestrator.name == "kubernetes"
+
+    @property
+    def shell(self) -> Transport:
+        """The connection to the node itself; the API's, which runs no command, where there is none."""
+        return self.node or self.transport
 
     def port_of(self, port: Port) -> int:
         """The number that clients use there: a pod's ports are its own."""

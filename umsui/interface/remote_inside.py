@@ -33,6 +33,13 @@ class Words(Protocol):
         """All of them, at its end."""
 
 
+def widen(process: subprocess.Popen[bytes]) -> None:
+    """Let more be under way at once: fewer, larger steps cost less."""
+    for end in (process.stdout, process.stdin):
+        with contextlib.suppress(OSError):  # a user may have no more pipes of this size
+            fcntl.fcntl(end, fcntl.F_SETPIPE_SZ, CHUNK)  # type: ignore[arg-type]
+
+
 class RemoteChannel(Channel):
     """A connection through a local process; what that complains of is told with what fails."""
 
@@ -41,9 +48,7 @@ class RemoteChannel(Channel):
         assert process.stdin is not None
         assert process.stderr is not None
         self._complaints: Words = process.stderr
-        for end in (process.stdout, process.stdin):
-            with contextlib.suppress(OSError):  # a user may have no more pipes of this size
-                fcntl.fcntl(end, fcntl.F_SETPIPE_SZ, CHUNK)
+        widen(process)
         super().__init__(os.dup(process.stdout.fileno()), os.dup(process.stdin.fileno()), adopted(process))
 
     def line(self, timeout: float = PATIENCE) -> str:
@@ -117,3 +122,33 @@ class Pipeline:
         finally:
             os.close(source)
             os.close(target)
+
+
+class MemoryWay:
+    """From a dump to where its memory is taken (``verb``), and the answers back: no step of ours between them."""
+
+    def __init__(self, source: RemoteInside, destination: RemoteInside, verb: str, rate: float) -> None:
+        """``rate``: bytes per second; 0: no limit."""
+        out, into = source.open("pages"), destination.open()
+        into.say(verb)
+        out.say("here")
+        self._there = Pipeline(out.reader, into.writer, rate)
+        Pipeline(into.reader, out.writer, 0.0)
+        self._ends = (out, into)
+        for channel in self._ends:
+            channel.reader = channel.writer = -1  # the pipelines have them now
+
+    @property
+    def moved(self) -> int:
+        """Bytes that have gone so far."""
+        return self._there.moved
+
+    def end(self) -> None:
+        """Break it off."""
+        for channel in self._ends:
+            channel.end()
+
+    def close(self) -> None:
+        """Break it off, and give back what it had."""
+        for channel in self._ends:
+            channel.close()

@@ -10,29 +10,30 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
 from umsui.agent.destination import KEEP_THE_SOURCE
 from umsui.agent.host import Trouble
-from umsui.agent.inside import Channel, write_all
+from umsui.agent.inside import AHEAD, PATIENCE, Channel, answer_over, passes, send_ahead, write_all
 from umsui.agent.inside_files import Mirror, in_memory, on_the_way
-from umsui.agent.service_level import CHECKPOINT, TOGETHER
+from umsui.agent.service_level import TOGETHER
 from umsui.agent.source import ROUNDS, SMALL
 from umsui.core.session import AgentError
 from umsui.errors import BadInput, Cancelled, UmsuiError, Unknown
-from umsui.interface.api_ends import GROUPS, InsideEnd, end_of
-from umsui.interface.cpu import isa
+from umsui.interface import beside, neutral
+from umsui.interface.api_ends import GROUPS, end_of, insist
+from umsui.interface.cpu import flags, isa
 from umsui.interface.protocol import Order
-from umsui.interface.remote_inside import Pipeline, RemoteInside, RemoteUplink
-from umsui.model import Specification, Traffic
+from umsui.interface.remote_inside import MemoryWay, RemoteInside, RemoteUplink
+from umsui.interface.unchanged import Unchanged
+from umsui.model import Specification, Strategy, Traffic
 
 SWITCH = 120.0  # seconds that the service may stand still
 LEASE = 10  # seconds without a word from us after which a source that has not voted goes on by itself
 BEAT = 2.0  # seconds between two words
-ANSWERS = 60.0  # seconds that a supervisor may not answer before it is given up: an API may be starting, or loaded
 STARTED = 60.0  # seconds that a container which runs may take until umsui answers in it
 
 
@@ -60,8 +61,9 @@ class ServiceThroughApi:
         self._session: Channel | None = None
         self._restore: Channel | None = None
         self._gate: Channel | None = None
-        self._memory: Pipeline | None = None
-        self._first: dict[str, Any] = {}
+        self._memory: MemoryWay | None = None
+        self._ahead: Future[None] | None = None  # memory that is sent while the service runs
+        self._unchanged = Unchanged(self._source, self._destination)
         self._facts: dict[str, Any] = {}
         self._over = threading.Event()
         self._thawed = False
@@ -93,10 +95,13 @@ class ServiceThroughApi:
         with told(self._there):
             self._wait_passive(self._destination.inside)
             self._compare_cpus()
+        self._unchanged.look()
 
     def _specification(self) -> Specification:
         """What is created there: its processes keep the host name that they have read, and their groups."""
         spec, here = self.order.specification, self.order.source
+        if here.orchestrator.name != self.order.destination.orchestrator.name:
+            spec = neutral.with_capabilities(spec, self._facts["capabilities"])
         name = spec.hostname
         if not name and not here.through_api:
             name = str(here.orchestrator.raw(here.transport, spec.name)["Config"].get("Hostname") or "")
@@ -114,10 +119,13 @@ class ServiceThroughApi:
                 time.sleep(0.1)
         if not status["passive"]:
             raise Trouble("not-passive", "the container started the service instead of waiting for it")
+        if self._goes_ahead and status["version"] < AHEAD:
+            fix = "pull the image anew there: it must be the source's, or choose stop-copy"
+            raise Trouble("old-inside", "the umsui in the new container is older than memory that goes ahead", fix)
 
     def _compare_cpus(self) -> None:
         """Only now there is somebody to ask at the destination."""
-        here, there = (_flags(each.inside.read("cpuinfo")) for each in (self._source, self._destination))
+        here, there = (flags(each.inside.read("cpuinfo")) for each in (self._source, self._destination))
         lacking = sorted(isa(here, "x86_64") - there)
         if lacking:
             fix = "choose a node with the same or a newer CPU of the same make"
@@ -129,7 +137,7 @@ class ServiceThroughApi:
         uplink = RemoteUplink(self._destination.inside, self._rate)
         with told(self._here):
             self._facts = inside.status()
-            self._volumes = {mount.destination for mount in self.order.specification.mounts if mount.kind == "volume"}
+            self._volumes = {mount.destination for mount in self.order.specification.volumes}
             trees = dict.fromkeys(["/", *sorted(self._volumes), *in_memory(inside.read("mounts"))])
             created, user = int(self._source.identity()["created"]) * 10**9, int(self._facts["uid"])
             there = self._destination.inside.read("mounts")
@@ -137,10 +145,38 @@ class ServiceThroughApi:
                 Mirror(root, inside, uplink, created, user, kept=on_the_way(there, root))  # type: ignore[arg-type]
                 for root in trees
             ]
+            if self._goes_ahead and not self._rate:  # a limit holds for all streams together: memory comes after
+                self._begin_memory()
             for _ in range(ROUNDS):
                 if self._pass() < SMALL:
                     break
                 self._step_aside()
+            if self._goes_ahead:
+                if self._ahead is None:
+                    self._begin_memory()
+                self._wait_for_memory()
+
+    @property
+    def _goes_ahead(self) -> bool:
+        """Whether memory goes ahead."""
+        return self.order.plan.strategy is Strategy.PRE_COPY
+
+    def _begin_memory(self) -> None:
+        self._arm_inside()
+        self._send(passes)
+
+    def _send(self, how: Callable[[Channel], object]) -> None:
+        """Begin to send memory, beside what else there is to do."""
+        self._ahead = beside.begin(lambda: self._sent(how), "memory")
+
+    def _sent(self, how: Callable[[Channel], object]) -> None:
+        assert self._session is not None
+        with beside.watching(self._watch_memory):
+            how(self._session)
+
+    def _wait_for_memory(self) -> None:
+        assert self._ahead is not None
+        beside.wait_for(self._ahead, self._step_aside)  # what is undone then breaks the connection off
 
     def _pass(self) -> int:
         """All trees once, at the same time: each waits for the API most of its time."""
@@ -155,29 +191,23 @@ class ServiceThroughApi:
         """Dump and restore started and waiting for their word, memory's way open."""
         with told(self._here), ThreadPoolExecutor(TOGETHER) as pool:
             warm = [pool.submit(mirror.arm) for mirror in self._mirrors]
-            self._restore = self._destination.inside.open()
-            self._restore.say(f"restore {int(self._facts['processes'])}")
-            self._restore.expect("ready", code="not-armed")
+            if not self._goes_ahead:
+                self._arm_inside()
             self._gate = self._destination.inside.open()
-            self._session = self._source.inside.open()
-            self._session.say(f"dump {LEASE}")
-            self._session.expect("listening", code="not-armed")
-            self._open_memory()
-            self._session.expect("armed", code="not-armed")
             for each in warm:
                 each.result()
         threading.Thread(target=self._beat, name=f"lease {self.order.id}", daemon=True).start()
 
-    def _open_memory(self) -> None:
-        """From the dump to the page server, and its answers back: three pipes and no step of ours between them."""
-        out, into = self._source.inside.open("pages"), self._destination.inside.open()
-        into.say("page-server")
-        out.say("here")
-        self._memory = Pipeline(out.reader, into.writer, self._rate)
-        self._answers = Pipeline(into.reader, out.writer, 0.0)
-        for channel in (out, into):
-            channel.reader = channel.writer = -1  # the pipelines have them now
-        self._memory_channels = (out, into)
+    def _arm_inside(self) -> None:
+        self._restore = self._destination.inside.open()
+        self._restore.say(f"restore {int(self._facts['processes'])}")
+        self._restore.expect("ready", code="not-armed")
+        self._session = self._source.inside.open()
+        self._session.say(f"dump {LEASE}")
+        self._session.expect("listening", code="not-armed")
+        verb = "page-store" if self._goes_ahead else "page-server"
+        self._memory = MemoryWay(self._source.inside, self._destination.inside, verb, self._rate)
+        self._session.expect("armed", code="not-armed")
 
     def _beat(self) -> None:
         session = self._session
@@ -187,30 +217,20 @@ class ServiceThroughApi:
 
     def intact(self) -> None:
         """Whether both containers are still as they were at the first call."""
-        for role, end in (("source", self._source), ("destination", self._destination)):
-            try:
-                now: dict[str, str] = dict(end.identity())
-            except BadInput as error:
-                raise UmsuiError(f"somebody has removed the service's pod at the {role}", code="changed") from error
-            before = self._first.setdefault(role, now)
-            changed = [key for key in before if now.get(key) != before[key]]
-            if changed:
-                what = f"somebody has changed the service's pod at the {role}: {', '.join(changed)}"
-                raise UmsuiError(what, "nothing was moved; look what happened there, and try again", code="changed")
+        self._unchanged.look()
 
     # -- migration --------------------------------------------------------------------------------------------------
 
     def switch(self) -> None:
         """Stop, checkpoint and transfer overlapped, restore up to the gate; both ends have then voted."""
-        self._step_aside()
-        done = threading.Event()
-        self.order.emit("step", step="freeze", state="started")
-        threading.Thread(target=self._watch_memory, args=(done,), daemon=True).start()
-        try:
+        if self._goes_ahead:
             with told(self._here):
-                self._switch()
-        finally:
-            done.set()
+                self._send(send_ahead)  # what was written since
+                self._wait_for_memory()
+        self._step_aside()
+        self.order.emit("step", step="freeze", state="started")
+        with beside.watching(self._watch_memory), told(self._here):
+            self._switch()
         received = self._memory.moved if self._memory else 0
         self.order.emit("progress", what="memory", done=received, total=received, rate=None)
 
@@ -259,12 +279,8 @@ class ServiceThroughApi:
 
     def _say_go(self) -> str:
         """Over the connection that waits for it; over a new one, when that is gone."""
-        if self._gate is not None:
-            gate, self._gate = self._gate, None
-            with contextlib.suppress(Trouble, OSError), contextlib.closing(gate):
-                gate.say("go")
-                return gate.line()
-        return _insist(self._destination, "go")
+        gate, self._gate = self._gate, None
+        return answer_over(gate, "go", PATIENCE) or insist(self._destination, "go")
 
     # -- post-migration ---------------------------------------------------------------------------------------------
 
@@ -331,10 +347,9 @@ class ServiceThroughApi:
             return
         with told(self._here):
             if self._memory is not None:
-                for channel in self._memory_channels:
-                    channel.end()  # a dump that is under way ends with it, and lets go
+                self._memory.end()  # a dump that is under way ends with it, and lets go
             try:
-                answer = _insist(self._source, "thaw")
+                answer = insist(self._source, "thaw")
             except Trouble as trouble:
                 if self._removed_by_others():
                     return  # whoever did that wanted it to end
@@ -365,28 +380,9 @@ class ServiceThroughApi:
         self._over.set()
         for mirror in self._mirrors:
             mirror.close()
-        for channel in (self._session, self._restore, self._gate, *getattr(self, "_memory_channels", ())):
+        for channel in (self._session, self._restore, self._gate, self._memory):
             if channel is not None:
                 channel.close()
-
-
-def _insist(end: InsideEnd, words: str) -> str:
-    """The supervisor's answer, which everything depends on: a container that is there gets more than one chance.
-
-    Raises Trouble when it is gone, or does not answer for long; Unreachable when its orchestrator does not.
-    """
-    until = time.monotonic() + ANSWERS
-    while True:
-        try:
-            return end.inside.ask(words, CHECKPOINT)
-        except Trouble:
-            try:
-                going = end.identity().get("its deletion")
-            except BadInput:
-                going = "gone"
-            if going or time.monotonic() > until:
-                raise
-            time.sleep(0.5)
 
 
 class _Clock:
@@ -401,12 +397,3 @@ class _Clock:
         self._then = now
         if following:
             self._order.emit("step", step=following, state="started")
-
-
-def _flags(cpuinfo: bytes) -> frozenset[str]:
-    """The features of the first processor."""
-    for line in cpuinfo.decode(errors="replace").splitlines():
-        name, _, value = line.partition(":")
-        if name.strip() in ("flags", "Features"):
-            return frozenset(value.split())
-    return frozenset()

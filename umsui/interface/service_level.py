@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from umsui.errors import Refused
-from umsui.interface.orchestrator_level import LONG, SWITCH, OrchestratorLevel
+from umsui.interface import neutral
+from umsui.interface.memory_ahead import LONG
+from umsui.interface.orchestrator_level import OrchestratorLevel
 from umsui.interface.protocol import Order
-
-FEW = 64 << 20  # bytes of files that are copied so soon that the ends are armed meanwhile
+from umsui.model import Strategy
 
 
 class ServiceLevel(OrchestratorLevel):
@@ -26,7 +27,12 @@ class ServiceLevel(OrchestratorLevel):
 
     def __init__(self, order: Order) -> None:
         super().__init__(order)
-        self._armed: Future[None] | None = None  # ahead of time, while files are copied
+        self._on_its_way = threading.Event()  # dump and restore are armed, and memory goes ahead
+
+    @property
+    def _paged(self) -> bool:
+        """Never: CRIU inside restores from what has arrived."""
+        return False
 
     def reserve(self) -> None:
         """Image and an identical container at the destination, started passive; differences are refused."""
@@ -40,18 +46,19 @@ class ServiceLevel(OrchestratorLevel):
 
     def _described(self) -> Sequence[str]:
         with ThreadPoolExecutor(1) as pool:
-            looked = pool.submit(self._service)
+            kept = pool.submit(self._keep_hostname)
             particulars = super()._described()
-            self._keep_hostname()
-            looked.result()
+            kept.result()
+        if not self._alike:
+            mask = self._service()["inside"]["capabilities"]
+            self.order = replace(self.order, specification=neutral.with_capabilities(self.order.specification, mask))
         return particulars
 
     def _keep_hostname(self) -> None:
         """Its processes have read the name that its container was given: the destination's gets the same."""
-        here, spec = self.order.source, self.order.specification
+        spec = self.order.specification
         if not spec.hostname and spec.network != "host":
-            raw = self._raw or here.orchestrator.raw(here.transport, spec.name)
-            found = str(raw["Config"].get("Hostname") or "")
+            found = str(self._source_raw()["Config"].get("Hostname") or "")
             self.order = replace(self.order, specification=replace(spec, hostname=found))
 
     def _foreign(self) -> list[str]:
@@ -63,43 +70,66 @@ class ServiceLevel(OrchestratorLevel):
     def _matters(self, difference: str) -> bool:
         return not difference.startswith("Config.Hostname:")  # given here, an orchestrator's own choice there
 
+    def _prepare(self, container: str) -> None:
+        super()._prepare(container)
+        if self._goes_ahead and not self.order.plan.request.bandwidth:  # a limit holds for all streams together
+            self._begin_memory()
+
     def copy_ahead(self) -> None:
         """Root file system changes, volumes, and what is in memory file systems, while the service runs."""
         facts, name = self._service(), self.order.specification.name
         volumes = [mount.destination for mount in self._data]
         log = facts["log"] if facts["log_format"] == self._log_format else ""
         with ThreadPoolExecutor(1) as pool:
-            if sum(self.order.plan.bytes.get(kind, 0) for kind in ("rootfs", "volumes")) < FEW:
+            if self._few_files and not self._goes_ahead:
                 self._armed = pool.submit(self._arm_inside)
             self._ask("source.copy_inside", LONG, container=name, volumes=volumes, created=facts["created"], log=log)
         self._count_files()
+        if self._goes_ahead and self._ahead is None:
+            self._begin_memory()
+
+    @property
+    def _goes_ahead(self) -> bool:
+        """Whether memory goes ahead."""
+        return self.order.plan.strategy is Strategy.PRE_COPY
+
+    def _send_memory(self) -> None:
+        self._wired()
+        with self._paging:
+            if self._off:
+                return
+            self._arm_inside()
+        self._on_its_way.set()
+        with self._watching_memory():
+            self._ask("source.send_memory", LONG)
 
     def _arm_inside(self) -> None:
-        self._ask("source.arm_inside", container=self.order.specification.name)
+        self._ask("source.arm_inside", container=self.order.specification.name, ahead=self._goes_ahead)
 
     def arm(self) -> None:
         """Dump and restore started and waiting for their word, memory's and files' way open."""
-        if self._armed is None:
-            self._arm_inside()
-        else:
+        if self._armed is not None:
             self._armed.result()
+        elif self._goes_ahead:
+            self._wait_for_memory(self._on_its_way.is_set)
+        else:
+            self._arm_inside()
         self._ask("source.arm_files")
         self._ask("destination.armed", within=20.0)
+        if self._goes_ahead:
+            self._wait_for_memory()
 
     def switch(self) -> None:
         """Stop, checkpoint and transfer overlapped, restore up to the gate; both ends have then voted.
 
         The source's agent sees the restore through the wire: its end is the destination's vote.
         """
+        if self._goes_ahead:
+            self._begin_memory(lambda: self._ask("source.send_memory", LONG, once=True))  # what was written since
+            self._wait_for_memory()
         self._step_aside()
-        done = threading.Event()
-        watch = threading.Thread(target=self._watch_memory, args=(done,), daemon=True)
         self.order.emit("step", step="freeze", state="started")
-        watch.start()
-        try:
-            self._ask("source.switch", SWITCH + 10, within=SWITCH)
-        finally:
-            done.set()
-        received = self._ask("destination.received")["memory"]
-        self._count(memory=received)
+        with self._watching_memory():
+            self._switch_source()
+        received = self._traffic.memory
         self.order.emit("progress", what="memory", done=received, total=received, rate=None)

@@ -216,6 +216,7 @@ def _start(lab: Lab, orchestrator: str, made: Artifacts, report: Report) -> None
         if host.orchestrator == "docker" and made.docker is not None:
             docker_store.copy(made.docker, host.directory / "docker")
         hosts.fill(host, login, identities[host.name])
+        cluster.trust_registries(host)
         if host.orchestrator == "kubernetes" and made.registry is not None:
             cluster.fill(host, made.registry)
         pid = hosts.start(host, made)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from umsui.agent import docker, relay
+from umsui.agent import relay, stand_in
 from umsui.agent.docker import Docker
 from umsui.agent.host import Folder, Trouble
 
@@ -34,7 +34,7 @@ def path(folder: Folder, short: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (short / name).mkdir()
     (short / "second" / "criu").write_text('#!/bin/sh\necho "the real one: $*"\n')
     (short / "second" / "criu").chmod(0o755)
-    for module in (docker, relay):
+    for module in (stand_in, relay):
         monkeypatch.setattr(module, "PATH", f"{short}/first:{short}/second")
         monkeypatch.setattr(module, "CONTROL", folder.control.parent)
     (folder.control / "bin").mkdir()
@@ -51,25 +51,43 @@ def criu(path: Path, container: str) -> str:
 
 
 def test_the_stand_in_is_only_for_the_container_that_waits(folder: Folder, path: Path) -> None:
-    docker.put_stand_in(folder, ID)
-    docker.put_stand_in(folder, ID)
+    stand_in.put(folder, ID)
+    stand_in.put(folder, ID)
     assert criu(path, ID) == "the relay: swrk 3\n"
     assert criu(path, "another") == "the real one: swrk 3\n"
     assert relay.real_criu() == str(path / "second" / "criu")
     other = Folder("def456", "destination")
     other.make("docker")
-    docker.put_stand_in(other, "cd" * 32)
-    docker.take_stand_in(folder)
-    docker.take_stand_in(folder)
+    stand_in.put(other, "cd" * 32)
+    stand_in.take(folder)
+    stand_in.take(folder)
     assert criu(path, ID) == "the real one: swrk 3\n"
     assert (path / "first" / "criu").is_symlink()  # another migration still needs it
-    docker.take_stand_in(other)
+    stand_in.take(other)
     assert list((path / "first").iterdir()) == []
-    assert not docker.waiting().exists()
+    assert not stand_in.waiting().exists()
+
+
+def test_a_restore_may_be_known_by_its_images(folder: Folder, path: Path) -> None:
+    """Where nobody knows beforehand what the container's id will be."""
+    stand_in.put(folder, folder.migration)
+    images = path / "images of it"
+    images.mkdir()
+    runtime = ["sh", "-c", "criu swrk 3; :", "runc", "restore", "--image-path", str(images), "--detach", ID]
+    environment = {"PATH": f"{path}/first:{path}/second:{os.environ['PATH']}"}
+
+    def met() -> str:
+        return subprocess.run(runtime, capture_output=True, text=True, env=environment, check=True).stdout
+
+    assert met() == "the real one: swrk 3\n"
+    (images / stand_in.KEY).write_text(folder.migration)
+    assert met() == "the relay: swrk 3\n"
+    stand_in.take(folder)
+    assert met() == "the real one: swrk 3\n"
 
 
 def test_after_a_restart_of_the_node_the_link_leads_nowhere_and_harms_nobody(folder: Folder, path: Path) -> None:
-    docker.put_stand_in(folder, ID)
+    stand_in.put(folder, ID)
     (folder.control.parent / "criu").unlink()
     assert criu(path, ID) == "the real one: swrk 3\n"
 
@@ -77,6 +95,6 @@ def test_after_a_restart_of_the_node_the_link_leads_nowhere_and_harms_nobody(fol
 def test_a_criu_that_nothing_can_come_before_is_named(folder: Folder, path: Path) -> None:
     (path / "second" / "criu").rename(path / "first" / "criu")
     with pytest.raises(Trouble) as caught:
-        docker.put_stand_in(folder, ID)
+        stand_in.put(folder, ID)
     assert caught.value.code == "no-stand-in"
     assert caught.value.fix

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.waiting import waiting_for
-from umsui.agent import guard
+from umsui.agent import engine, guard
 from umsui.agent.destination import edit_authorized_keys
 from umsui.agent.host import (
     Cgroup,
@@ -222,7 +222,7 @@ def test_its_processes(tmp_path: Path) -> None:
 def frozen(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> FakeCgroup:
     cgroup = FakeCgroup(folder.control / "g")
     cgroup.freeze()
-    monkeypatch.setattr(guard, "Cgroup", lambda pid: cgroup)
+    monkeypatch.setattr(engine, "Cgroup", lambda pid: cgroup)
     folder.note(pid=os.getpid(), frozen=1.0)
     return cgroup
 

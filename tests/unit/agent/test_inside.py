@@ -11,7 +11,7 @@ import pytest
 
 from umsui.agent.facts import unix_time
 from umsui.agent.host import Folder, Trouble
-from umsui.agent.inside import Channel, enter, serve
+from umsui.agent.inside import Channel, enter, passes, serve
 from umsui.agent.inside_files import differing, in_memory, listed, parse
 
 DIR, FILE, LINK = stat.S_IFDIR | 0o755, stat.S_IFREG | 0o644, stat.S_IFLNK | 0o777
@@ -113,6 +113,28 @@ def test_silence_has_an_end() -> None:
         channel.line(0.05)
     channel.close()
     other.close()
+
+
+def test_memory_goes_ahead_until_a_pass_sends_little() -> None:
+    told, heard = socket.socketpair()
+    session, words = Channel(heard.fileno(), heard.fileno()), told.makefile("rb")
+    told.sendall(b"passed 67108864\npassed 1048576\npassed 4096\npassed 4096\n")
+    passes(session)
+    told.shutdown(socket.SHUT_WR)
+    heard.shutdown(socket.SHUT_WR)
+    assert words.read() == b"ahead\n" * 3
+    for end in (words, told, heard):
+        end.close()
+
+
+def test_a_pass_that_failed_says_why() -> None:
+    told, heard = socket.socketpair()
+    told.sendall(b"failed memory could not be sent ahead: (no error in its log)\n")
+    with pytest.raises(Trouble, match=r"^memory could not be sent ahead") as caught:
+        passes(Channel(heard.fileno(), heard.fileno()))
+    assert caught.value.code == "not-sent"
+    for end in (told, heard):
+        end.close()
 
 
 def test_no_link_leads_out_of_the_container(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:

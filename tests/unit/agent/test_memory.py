@@ -144,8 +144,8 @@ class Move:
         self.folder = folder
         self.service = Child(SERVICE)
         assert self.service.hear() == "ready"
+        self.memory = self.stream()  # which waits for the pager
         self.start_pager(*(["whole"] if whole else []))
-        self.memory = self.stream()
         self.restored: Child | None = None
 
     def start_pager(self, *options: str) -> None:
@@ -164,8 +164,8 @@ class Move:
 
     def _wire(self, program: str, **more: Any) -> subprocess.Popen[bytes]:
         run = (
-            f"from umsui.agent import pager; from umsui.agent.host import Folder;"
-            f"f = Folder({self.folder.migration!r}, 'destination'); print(pager.{program})"
+            f"from umsui.agent import paging; from umsui.agent.host import Folder;"
+            f"f = Folder({self.folder.migration!r}, 'destination'); print(paging.{program})"
         )
         return subprocess.Popen([sys.executable, "-c", run], stdout=subprocess.PIPE, **more)
 
@@ -274,6 +274,7 @@ def test_hybrid_fetches_what_had_changed_and_nothing_stale(lacking: Move) -> Non
     assert restored.ask("sum") == sum_of(lacking.service.pid)
     assert lacking.memory.whole.wait(60)
     assert lacking.memory.sent - before < 1 << 20
+    assert int((lacking.folder.control / "arrived").read_text()) == lacking.memory.sent
 
 
 def test_post_copy_goes_on_over_a_new_stream_when_one_breaks(lacking: Move) -> None:
@@ -289,6 +290,16 @@ def test_post_copy_goes_on_over_a_new_stream_when_one_breaks(lacking: Move) -> N
     assert restored.ask("sum") == sum_of(lacking.service.pid)
     assert lacking.memory.whole.wait(60)
     assert lacking.pager.wait(60) == 0
+
+
+def test_a_source_that_did_not_hear_the_last_word_hears_it_over_a_new_stream(lacking: Move) -> None:
+    lacking.freeze(at_once=False)
+    restored = lacking.restore()
+    assert restored.ask("sum") == sum_of(lacking.service.pid)
+    assert lacking.pager.wait(60) == 0
+    lacking.memory.close()
+    lacking.memory = lacking.stream()  # the pager has ended by now
+    assert lacking.memory.whole.wait(60)
 
 
 def test_what_the_restored_service_gives_up_stays_given_up(lacking: Move) -> None:

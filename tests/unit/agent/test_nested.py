@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -92,6 +93,25 @@ def test_only_what_has_changed_since_the_baseline_goes_along(tmp_path: Path) -> 
     (tree / "deep/.new").write_text("new")
     found = sync.Root("/", str(tree), "/there", baseline=str(baseline)).observe()
     assert {path for path in found if not (tree / path).is_dir()} == {"changed", "gone", "deep/.new"}
+
+
+def test_the_same_files_have_the_same_digest_wherever_they_were_unpacked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def digest(tree: Path) -> str:
+        monkeypatch.setattr(nested, "BASELINE", tree.with_suffix(".baseline"))
+        sync.write_baseline(str(tree), nested.BASELINE)
+        return nested.baseline()["digest"]
+
+    first, second = tmp_path / "first", tmp_path / "second"
+    (first / "deep").mkdir(parents=True)
+    (first / "deep/file").write_text("same")
+    (first / "link").symlink_to("deep/file")
+    subprocess.run(["cp", "-a", str(first), str(second)], check=True)
+    os.utime(second / "deep", (1, 1))  # an engine makes folders when it likes
+    assert digest(first) == digest(second)
+    (second / "deep/file").chmod(0o600)
+    assert digest(first) != digest(second)
 
 
 FIRST = """

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
+import shutil
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.waiting import waiting_for
-from umsui.agent import relay
+from umsui.agent import relay, rpc
 from umsui.agent.host import Folder
 
 REPO = Path(__file__).parents[3]
@@ -288,3 +292,99 @@ def test_the_migrations_own_folders_stand_where_the_request_names_others(folder:
     finally:
         os.close(200)
         os.close(201)
+
+
+def test_a_dump_is_over_when_criu_says_so_whatever_the_runtime_does_then(world: World) -> None:
+    criu = world.base / "bin" / "criu"
+    criu.write_text(criu.read_text().replace('b"success"', repr(rpc.DUMPED)))
+    runtime = world.start(DUMP)
+    handle = world.handle()
+    handle.say("start")
+    assert handle.wait("written", timeout=5) == "written"
+    assert runtime.recv(100) == rpc.DUMPED
+    assert world.handle().state == "written"
+    runtime.close()
+    assert handle.wait(timeout=5) == "ended 0"
+
+
+@pytest.mark.parametrize("external", [True, False])
+def test_criu_is_asked_for_few_words_and_not_for_a_network_that_is_the_engines(world: World, external: bool) -> None:
+    network = rpc.text(rpc.EXTERNAL, b"net[4026531840]:extRootNetNS") if external else b""
+    runtime = world.start(b"\x08\x01" + rpc.text(rpc.OPTIONS, rpc.number(rpc.LOG_LEVEL, 4) + network))
+    world.handle().say("start")
+    runtime.recv(100)
+    asked = bytes.fromhex(re.findall("request (.*)", world.log())[-1])
+    assert rpc.number_in(asked, rpc.LOG_LEVEL) == 2
+    assert rpc.number_in(asked, rpc.EMPTY_NS) == (0x40000000 if external else -1)
+
+
+def test_tar_does_without_gzip_at_both_ends(folder: Folder, tmp_path: Path) -> None:
+    """As CRIU calls it; what was packed with gzip, where the stand-in could not be reached, is unpacked with it."""
+    relay.install(folder, [])
+    tar = folder.control / "tools" / "tar"
+    (tmp_path / "from").mkdir()
+    (tmp_path / "from" / "a file").write_text("as it was")
+    create = ["--create", "--gzip", "--no-unquote", "--sparse", "--directory", str(tmp_path / "from"), "."]
+    for program, magic in ((shutil.which("tar"), b"\x1f\x8b"), (str(tar), b"./")):
+        packed = subprocess.run([str(program), *create], stdout=subprocess.PIPE, check=True).stdout
+        assert packed.startswith(magic)
+        (tmp_path / "image").write_bytes(packed)
+        to = tmp_path / "to"
+        to.mkdir()
+        with (tmp_path / "image").open("rb") as image:
+            subprocess.run([tar, "--extract", "--gzip", "--no-unquote", "--directory", to], stdin=image, check=True)
+        assert (to / "a file").read_text() == "as it was"
+        shutil.rmtree(to)
+
+
+@pytest.fixture
+def withheld(world: World) -> Iterator[World]:
+    """The runtime is not to hear of a dump's end; the agent gives the connection to the page server."""
+    world.folder.note(withhold=True)
+    giver = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    giver.bind(str(world.folder.pages))
+    giver.listen(1)
+
+    def give() -> None:
+        with contextlib.suppress(OSError), giver.accept()[0] as asking:
+            socket.send_fds(asking, [b"."], [giver.fileno()])
+
+    threading.Thread(target=give, daemon=True).start()
+    criu = world.base / "bin" / "criu"
+    criu.write_text(criu.read_text().replace('b"success"', repr(rpc.DUMPED)))
+    yield world
+    giver.close()
+
+
+def test_a_dump_whose_end_is_withheld_is_over_when_it_is_given_up(withheld: World) -> None:
+    runtime = withheld.start(DUMP)
+    handle = withheld.handle()
+    handle.say("start")
+    assert handle.wait("dumped", timeout=5) == "dumped"
+    runtime.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        runtime.recv(100)
+    assert withheld.handle().state == "dumped"  # also to an agent that comes later
+    runtime.setblocking(True)
+    handle.say("abort")
+    assert runtime.recv(100) == b""
+    assert withheld.ended() == 1
+    assert withheld.process is not None
+    assert withheld.folder.state()["dump"] == withheld.process.pid
+
+
+def test_a_runtime_that_waits_no_longer_ends_a_withheld_dump(withheld: World) -> None:
+    runtime = withheld.start(DUMP)
+    handle = withheld.handle()
+    handle.say("start")
+    assert handle.wait("dumped", timeout=5) == "dumped"
+    runtime.close()
+    assert handle.wait(timeout=5).startswith("ended")
+    withheld.ended()
+
+
+def test_a_checkpoint_that_comes_when_it_is_given_up_fails_at_once(withheld: World) -> None:
+    withheld.folder.note(abandoned=True)
+    withheld.start(DUMP)
+    assert withheld.ended() == 1
+    assert "request" not in withheld.log()

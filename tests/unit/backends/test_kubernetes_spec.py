@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from backends.orchestrators import kubernetes_manifests as manifests
@@ -45,6 +46,19 @@ def test_a_container_becomes_a_pod_and_comes_back_as_it_was() -> None:
     ]
     assert (back.cap_add, back.cap_drop, back.user) == (("SETPCAP",), ("ALL",), "1000")
     assert list(elsewhere(as_the_api_has_it(pod))) == []
+
+
+def test_an_outer_pod_keeps_no_filter_and_is_opened_by_its_own_mark() -> None:
+    options = ("seccomp=unconfined", "apparmor=unconfined")
+    pod, _ = manifest(replace(WEB, environment={manifests.NESTED: "{}"}, security_options=options))
+    (container,) = pod["spec"]["containers"]
+    assert container["securityContext"]["seccompProfile"] == {"type": "Unconfined"}
+    assert "unconfined" in pod["metadata"]["annotations"].values()
+    assert manifests.opened(container)[0] == "/bin/sh"
+    plain, _ = manifest(WEB)
+    (container,) = plain["spec"]["containers"]
+    assert "seccompProfile" not in container["securityContext"]
+    assert manifests.opened(container) == ["/umsui/init", "--open"]
 
 
 def test_a_pod_that_waits_is_found_by_nobody_and_knows_its_labels() -> None:
@@ -112,3 +126,22 @@ def test_a_deployment_is_known_by_its_pods() -> None:
     assert pods.owner({"ownerReferences": owner, "labels": {"pod-template-hash": "5d4f"}}) == "Deployment/web"
     assert pods.owner({"ownerReferences": owner, "labels": {}}) == "ReplicaSet/web-5d4f"
     assert pods.owner({}) == ""
+
+
+def test_a_pod_of_a_checkpoints_image_keeps_its_own_in_mind() -> None:
+    pod, _ = manifest(WEB)
+    container = pod["spec"]["containers"][0]
+    container["lifecycle"] = {"postStart": {"exec": {"command": ["/warm"]}}, "preStop": {"exec": {"command": ["/end"]}}}
+    container["readinessProbe"] = {"httpGet": {"path": "/", "port": 8000}}
+    found = manifests.passive(as_the_api_has_it(pod), "n1", "0123", "umsui.local/checkpoint:0123")
+    made = found["spec"]["containers"][0]
+    assert (made["image"], made["imagePullPolicy"]) == ("umsui.local/checkpoint:0123", "Never")
+    assert list(made["lifecycle"]) == ["preStop"]  # it has started already
+    assert "startupProbe" not in made  # it is judged when it runs
+    assert manifests.VARIABLE not in [each["name"] for each in made["env"]]
+    arrived = as_the_api_has_it(found)
+    assert specification(arrived, "web").image == WEB.image
+    again = manifests.passive(arrived, "n2", "4567", "umsui.local/checkpoint:4567")
+    assert again["metadata"]["annotations"][manifests.IMAGE] == WEB.image
+    assert manifests.passive(arrived, "n2", "4567")["spec"]["containers"][0]["image"] == WEB.image
+    assert manifests.IMAGE not in manifests.bare(arrived)["metadata"]["annotations"]

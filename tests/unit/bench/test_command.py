@@ -23,8 +23,8 @@ class Nowhere:
 
     machine: dict[str, Any] = {"cores": 2, "cpu": "test"}  # noqa: RUF012
 
-    def __init__(self, instance: int, rate: str, report: Any) -> None:
-        self.instance, self.rate = instance, rate
+    def __init__(self, instance: int, rate: str, report: Any, kind: str) -> None:
+        self.instance, self.rate, self.kind = instance, rate, kind
 
     def __enter__(self) -> Nowhere:
         return self
@@ -47,6 +47,7 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[Row]:
     monkeypatch.setattr(bench, "Place", Nowhere)
     monkeypatch.setattr(bench, "compare", figure)
     monkeypatch.setattr(bench, "processes", figure)
+    monkeypatch.setattr(bench, "heterogeneous", figure)
     monkeypatch.setattr("signal.signal", lambda *words: None)
     return found
 
@@ -81,6 +82,19 @@ def test_a_run_that_lost_data_fails(measured: list[Row], capsys: pytest.CaptureF
     measured[0] = replace(measured[0], intact=False)
     assert main(["bench", "compare"]) == Exit.ROLLED_BACK
     assert "did not arrive whole" in capsys.readouterr().err
+
+
+def test_a_reason_why_not_is_a_result_between_orchestrators_only(
+    measured: list[Row], capsys: pytest.CaptureFixture[str]
+) -> None:
+    why = "no SSH to its node"
+    measured[0] = replace(measured[0], destination="kubernetes", outcome="refused", intact=False, reason=why)
+    assert main(["bench", "heterogeneous"]) == Exit.DONE
+    out, _ = capsys.readouterr()
+    line = next(line for line in out.splitlines() if "kubernetes" in line)
+    assert line.startswith("podman")
+    assert line.rstrip().endswith(why)
+    assert main(["bench", "compare"]) == Exit.ROLLED_BACK
 
 
 def test_ranges_of_processes(measured: list[Row], capsys: pytest.CaptureFixture[str]) -> None:

@@ -35,6 +35,19 @@ def test_picture_is_well_formed_and_names_what_it_shows(figure: str) -> None:
     assert "seen by a client" in words
 
 
+def test_pairs_have_a_line_each_and_an_approach_a_column(tmp_path: Path) -> None:
+    refused = {"outcome": "refused", "downtime": None, "total": None, "intact": False, "reason": "no way"}
+    found = [ROW, replace(ROW, approach="service", **refused), replace(ROW, destination="docker", **refused)]
+    table = Document("heterogeneous", {}, "none", found)
+    assert files.pairs(table).splitlines() == [
+        "| from | to | orchestrator | service |",
+        "|---|---|---|---|",
+        "| podman | podman | 0.20 s down, 2.0 s in all (stop-copy) | no way |",
+        "| podman | docker | no way |  |",
+    ]
+    assert [path.suffix for path in files.write(table, tmp_path)] == [".json", ".csv", ".md"]
+
+
 def test_everything_is_inside_the_picture() -> None:
     series = [Series("a", {0: 0.01, 1024: 90.0}, {1024: 99.0}), Series("b", {64: 3.0}, foreign=True)]
     for bars in (True, False):

@@ -32,6 +32,7 @@ def test_damage(now: Any, whole: Any, word: str, monkeypatch: pytest.MonkeyPatch
         return answer
 
     monkeypatch.setattr(service, "ask", ask)
+    monkeypatch.setattr(service, "ANSWER", 0.1)
     monkeypatch.setattr(service, "_state", lambda host: "S poll")
     found = service.damage(Lab(4, tmp_path).hosts[0], dict(BEFORE))
     assert word in found

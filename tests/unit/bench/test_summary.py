@@ -40,6 +40,24 @@ def test_ratio_is_to_podman_at_the_same_size() -> None:
     assert [round(ratio, 3) for ratio in ratios(found).values()] == [0.5]
 
 
+def test_ratio_to_criu_is_of_ours_only() -> None:
+    found = summaries([*rows("umsui", 0.2), *rows("podman", 0.9), *rows("criu", 0.1)])
+    assert [(each.tool, round(ratio, 3)) for each, ratio in ratios(found, "criu").items()] == [("umsui", 2.0)]
+
+
+def test_pairs_of_orchestrators_are_kept_apart() -> None:
+    refused = replace(ROW, destination="docker", outcome="refused", downtime=None, intact=False, reason="no CRIU")
+    assert [(each.destination, each.refused) for each in summaries([ROW, refused])] == [
+        ("podman", ""),
+        ("docker", "no CRIU"),
+    ]
+
+
+def test_how_often_the_prediction_held() -> None:
+    (found,) = summaries([replace(ROW, foreseen=True), replace(ROW, foreseen=False), ROW])
+    assert found.foreseen == (1, 2)
+
+
 def test_runs_that_failed_count_but_do_not_measure() -> None:
     failed = replace(ROW, outcome="rolled-back", downtime=None, total=9.0, intact=False)
     (found,) = summaries([ROW, failed])
@@ -58,7 +76,7 @@ def test_row_has_the_contracts_names() -> None:
     assert (
         *("figure", "tool", "approach", "strategy", "source", "destination", "mib", "processes", "dirty_mib_s", "run"),
         *("outcome", "downtime", "total", "last_page", "creation", "checkpoint", "transfer", "restoration"),
-        *("wire_bytes", "grow_mib_s", "intact"),
+        *("wire_bytes", "grow_mib_s", "intact", "reason", "foreseen"),
     ) == COLUMNS
     document = Document("compare", {"cores": 2}, "1gbit", [replace(ROW, downtime=1 / 3)]).plain()
     assert document["rate"] == "1gbit"

@@ -4,12 +4,13 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import click
 import pytest
 
 from umsui import __version__
-from umsui.cli import app, output
+from umsui.cli import app, output, session
 from umsui.cli import lab as lab_commands
 from umsui.errors import (
     BadInput,
@@ -338,3 +339,14 @@ def test_words() -> None:
     assert output.age(0.2) == "now"
     assert output.age(300) == "5 min ago"
     assert click.unstyle(output.table(("A", "N"), [("xx", "1"), ("y", "22")], right=(1,))) == "A    N\nxx   1\ny   22"
+
+
+@pytest.mark.parametrize("newer", [False, True])
+def test_a_config_that_was_changed_meanwhile_is_mentioned(
+    newer: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "config.toml"
+    config.write_text("")
+    session._mention_newer_config({"config": str(config), "started": time.time() + (-60 if newer else 60)})
+    assert ("umsui coordinator stop" in capsys.readouterr().err) is newer
+    session._mention_newer_config({"config": "", "started": 0.0})

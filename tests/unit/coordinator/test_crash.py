@@ -30,6 +30,7 @@ UNDONE += ["switch:middle", "commit:before"]
 DECIDED = [
     "commit:after",
     "finish:before",
+    "finish:middle",
     "finish:after",
     "final:before",
     "final:after",

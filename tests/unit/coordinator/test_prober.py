@@ -9,15 +9,16 @@ from typing import Any
 
 import pytest
 
+from tests.waiting import waiting_for
 from umsui.coordinator import prober as prober_module
-from umsui.coordinator.prober import Address, Prober, ask
+from umsui.coordinator.prober import OPEN, Address, Prober, ask
 
 
 class Server:
     """Answers each connection at once, as long as ``open``; keeps silent otherwise, as a frozen service does."""
 
-    def __init__(self, answering: bool) -> None:
-        self.answering = answering
+    def __init__(self, answering: bool, takes: float = 0.0) -> None:
+        self.answering, self.takes = answering, takes
         self.replies: list[float] = []
         self.asked: list[bytes] = []
         self.socket = socket.create_server(("127.0.0.1", 0))
@@ -37,6 +38,7 @@ class Server:
                     self.held.append(caller.dup())
                     continue
                 self.asked.append(caller.recv(100))
+                time.sleep(self.takes)
                 with self.lock:
                     if self.answering:
                         self.replies.append(time.time())
@@ -93,6 +95,46 @@ def test_what_clients_notice_is_what_is_measured(ends: tuple[Server, Server]) ->
     assert not [thread for thread in prober._threads if thread.is_alive()]
 
 
+def test_a_question_that_hangs_at_the_source_hides_nothing(ends: tuple[Server, Server]) -> None:
+    """As when a packet was lost: the service answers all others, and it is they that tell when it did last."""
+    source, destination = ends
+    prober = Prober(source.address, destination.address, 0.005, lambda kind, **data: None)
+    assert prober.start()
+    prober.quicken()
+    with source.lock:
+        source.answering = False
+    waiting_for(lambda: len(source.held) == 1)
+    source.answering = True  # but not to whom it holds
+    prober.follow()
+    time.sleep(0.2)
+    last = source.stop_answering()
+    assert prober.down == pytest.approx(time.time() - last, abs=0.05)
+    waiting_for(lambda: len(source.held) == 1 + OPEN - 1)
+    time.sleep(0.1)
+    assert len(source.held) <= 2 * OPEN  # a frozen service has no room for more
+    prober.stop()
+
+
+def test_a_switch_that_is_undone_has_cost_the_silence_of_the_source(ends: tuple[Server, Server]) -> None:
+    source, destination = ends
+    prober = Prober(source.address, destination.address, 0.005, lambda kind, **data: None)
+    assert prober.start()
+    time.sleep(0.1)
+    assert prober.outage is None
+    destination.close()
+    prober.follow()
+    last = source.stop_answering()
+    time.sleep(0.15)
+    for held in source.held:
+        held.close()
+    source.answering = True
+    again = time.time()
+    time.sleep(0.15)
+    prober.stop()
+    assert prober.downtime is None
+    assert prober.outage == pytest.approx(again - last, abs=0.03)
+
+
 def test_no_downtime_before_the_destination_has_replied(ends: tuple[Server, Server]) -> None:
     source, destination = ends
     prober = Prober(source.address, destination.address, 0.005, lambda kind, **data: None)
@@ -134,3 +176,15 @@ def test_ask_tells_how_long(ends: tuple[Server, Server]) -> None:
     assert took is not None
     assert 0 < took < 0.5
     assert ends[0].asked == [b"GET / HTTP/1.0\r\n\r\n"]
+
+
+def test_a_slow_reply_is_a_reply(ends: tuple[Server, Server]) -> None:
+    slow = Server(True, takes=4 * prober_module.EAGER)
+    prober = Prober(ends[0].address, slow.address, 0.005, lambda kind, **data: None)
+    prober.start()
+    prober.follow()
+    began = time.monotonic()
+    assert prober.wait(5)
+    assert time.monotonic() - began < 10 * prober_module.EAGER
+    prober.stop()
+    slow.close()

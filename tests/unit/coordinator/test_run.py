@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -76,6 +77,15 @@ def test_the_clock_goes_on(journal: Journal) -> None:
     overhead = run.migration.overhead
     assert (overhead.creation, overhead.checkpoint) == (1.0, pytest.approx(0.1))
     assert overhead.total > 1000
+
+
+def test_what_was_undone_has_an_outage_and_no_new_address(journal: Journal) -> None:
+    run = before(journal, *SWITCHED)
+    run.change(endpoint="10.0.0.2:80")
+    run.prober = SimpleNamespace(outage=1.5, stop=lambda: None)  # type: ignore[assignment]
+    run.conclude(Outcome.CANCELLED)
+    found = run.migration
+    assert (found.downtime, found.downtime_source, found.endpoint) == (1.5, "client", "")
 
 
 def test_a_step_that_was_going_on_is_told_to_have_failed(journal: Journal) -> None:

@@ -233,16 +233,20 @@ def test_a_node_that_is_away_is_waited_for(
     done = world.migrate(at)
     assert done.outcome is (Outcome.ROLLED_BACK if step == "rollback" else Outcome.COMMITTED)
     assert world.script.calls.count(step) == count + 1
-    assert [nap for nap in naps if nap] == [0.5, 1.0]
+    assert [nap for nap in naps if nap] == ([0.5] if step == "commit" else [0.5, 1.0])  # a commit is tried at once
 
 
 class Naps:
-    """``time``, but nobody waits."""
+    """``time``, but nobody waits: it passes with each nap."""
 
     time = staticmethod(time.time)
 
     def __init__(self, naps: list[float]) -> None:
+        self._naps = naps
         self.sleep = naps.append
+
+    def monotonic(self) -> float:
+        return sum(self._naps)
 
 
 @pytest.mark.parametrize("fails", ["before", "after"])
@@ -297,6 +301,17 @@ def test_post_copy_waits_for_a_node_that_is_away(post_copy: World, monkeypatch: 
     done = post_copy.migrate({"drain": raising(Unreachable("away"), 2)})
     assert done.outcome is Outcome.COMMITTED
     assert [nap for nap in naps if nap] == [0.5, 1.0]
+
+
+def test_post_copy_does_not_wait_for_ever(post_copy: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    naps: list[float] = []
+    monkeypatch.setattr(workflow, "time", Naps(naps))
+    done = post_copy.migrate({"drain": raising(Unreachable("away"), 100)})
+    assert done.outcome is Outcome.UNKNOWN
+    assert done.error is not None
+    assert (done.error.code, done.error.step) == ("source-gone", "drain")
+    assert workflow.GONE < sum(naps) < workflow.GONE + 2 * workflow.RETRY
+    assert "finish" not in post_copy.script.calls
 
 
 @pytest.mark.parametrize("error", [AgentError("pages are lost", code="x"), KeyError("a bug")], ids=repr)
@@ -584,6 +599,20 @@ def test_what_cannot_be_resolved_stays_unknown_and_may_be_tried_again(world: Wor
     assert again.error is not None
     assert again.error.message == "still not"
     world.script.at = {}
+    assert resolved(world, first).outcome is Outcome.COMMITTED
+
+
+def test_what_cannot_even_be_taken_up_stays_unknown_too(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = stuck(world, "finish")
+    with monkeypatch.context() as gone:
+        gone.setattr(world.inventory, "end", raising(BadInput("there is no cluster gcp-lab any more")))
+        with pytest.raises(BadInput, match="no cluster"):
+            world.engine.resolve(first.id)
+    found = world.engine.journal.migration(first.id)
+    assert found.outcome is Outcome.UNKNOWN
+    assert found.error is not None
+    assert "no cluster gcp-lab" in found.error.message
+    assert world.engine.running() == []
     assert resolved(world, first).outcome is Outcome.COMMITTED
 
 

@@ -103,4 +103,4 @@ def test_pre_copy_stands_still_only_for_what_was_written_last() -> None:
     none = forecast(ORCHESTRATOR, Strategy.POST_COPY, Load(1 << 30, bandwidth=100e6)).downtime.mid
     all_of_it = forecast(ORCHESTRATOR, Strategy.STOP_COPY, Load(1 << 30, bandwidth=100e6)).downtime.mid
     assert none == down(0) == down(None) < down(20e6) < down(90e6) < all_of_it
-    assert down(100e6) == all_of_it  # it writes as fast as the link carries: nothing is gained
+    assert down(100e6) == pytest.approx(all_of_it, rel=0.02)  # it writes as fast as the link carries: nothing is gained

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from umsui.decision import plan
 from umsui.decision.preflight import blockers
-from umsui.decision.resolve import resolve
+from umsui.decision.resolve import refuse_taken, resolve
 from umsui.errors import BadInput, UmsuiError, Unreachable
 from umsui.interface.facts import LinkFacts
 from umsui.model import Approach, Cluster, ClusterState, Estimate, Exit, Place, StartFirst, Strategy
@@ -102,6 +102,22 @@ def test_bad_requests(text: str, to: str, more: Any, kind: type[UmsuiError], say
     assert says in caught.value.message
     assert fix in caught.value.fix
     assert caught.value.exit is (Exit.USAGE if kind is BadInput else Exit.UNREACHABLE)
+
+
+def test_two_of_one_name_in_a_cluster_are_told_apart_by_their_nodes() -> None:
+    clusters = board()
+    (one, *_) = clusters[0].services
+    clusters[0] = replace(clusters[0], services=(one, replace(one, node="n2")))
+    with pytest.raises(BadInput, match=r"\(on n1\), .* \(on n2\)") as caught:
+        resolve(clusters, request(one.key, "gcp-lab"))
+    assert "another name" in caught.value.fix
+
+
+def test_a_name_that_is_taken_is_refused() -> None:
+    cluster = board()[0]
+    refuse_taken(cluster, "new")
+    with pytest.raises(BadInput, match="already, on"):
+        refuse_taken(cluster, cluster.services[0].name)
 
 
 def test_unique_name() -> None:

@@ -8,6 +8,7 @@ import pytest
 from umsui.agent import nested
 from umsui.decision.cost import Load
 from umsui.decision.selection import ANNOTATION, Choice, Question, select
+from umsui.interface import FROM_INSIDE
 from umsui.interface.facts import ServiceFacts
 from umsui.model import Approach, Authority, Cluster, Strategy
 
@@ -137,8 +138,35 @@ def test_nothing_feasible() -> None:
     docker: Cluster = replace(board()[1], orchestrator="docker")
     none = ask(destination=docker)
     assert none.verdict is None
-    assert "not built yet between podman and docker" in none.reason
+    assert "knows no way from podman to docker" in none.reason
 
 
 def _approach(choice: Choice) -> Approach | None:
     return choice.verdict.approach if choice.verdict else None
+
+
+def test_memory_goes_ahead_from_inside_whatever_the_kernels_can_do() -> None:
+    both: dict[Any, Any] = {(Approach.SERVICE, s, "podman", "podman"): object for s in FROM_INSIDE}
+    old = replace(NODE, tracks_writes=False, userfaultfd=False)
+    ends = {"source_node": old, "destination_node": old, "load": Load(64 * MIB)}
+    chosen = ask(both, facts=ServiceFacts(inside={**WHOLE, "version": 2}), **ends).verdict
+    assert chosen is not None
+    assert (chosen.approach, chosen.strategy) == (Approach.SERVICE, Strategy.PRE_COPY)
+    verdicts = {v.strategy: v for v in ask(both, facts=INSIDE, **ends).verdicts if v.approach is Approach.SERVICE}
+    assert verdicts[Strategy.STOP_COPY].feasible
+    assert "older than" in verdicts[Strategy.PRE_COPY].reason
+    assert "image build" in verdicts[Strategy.PRE_COPY].fix
+    assert "no memory can follow" in verdicts[Strategy.HYBRID].reason
+
+
+def test_a_limit_that_leaves_no_room_for_a_restore_inside() -> None:
+    facts = ServiceFacts(inside=WHOLE, memory=64 * MIB)
+    for limit, feasible in ((0, True), (100 * MIB, False), (160 * MIB, True)):
+        choice = ask(
+            ALL,
+            request=request(approach=Approach.SERVICE),
+            facts=facts,
+            specification=replace(SPEC, memory_limit=limit),
+        )
+        assert (choice.verdict is not None) == feasible
+        assert feasible or "raise its limit to 160 MiB" in str([v.fix for v in choice.verdicts])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any, cast
 
 import pytest
@@ -58,3 +59,32 @@ def test_an_open_gate_is_the_one_thing_that_keeps_it_frozen() -> None:
     with pytest.raises(Unknown):
         move.rollback()
     assert move.asked == ["destination.rollback"]
+
+
+def test_what_goes_on_beside_has_ended_before_anything_is_undone() -> None:
+    move, go_on = Asked(), threading.Event()
+
+    def open_the_wire() -> None:
+        go_on.wait(10)
+        move._ask("source.connect")
+
+    move._open_wire = open_the_wire  # type: ignore[method-assign]
+    move._begin_wire()
+    threading.Timer(0.1, go_on.set).start()
+    move.rollback()
+    assert move.asked == ["source.connect", *UNDONE]
+
+
+def test_a_wire_that_cannot_be_opened_is_the_connection_s_fault_whenever_that_is_noticed() -> None:
+    move = Asked()
+
+    def open_the_wire() -> None:
+        raise Unreachable("no route")
+
+    move._open_wire = open_the_wire  # type: ignore[method-assign]
+    move._begin_wire()
+    with pytest.raises(Unreachable) as noticed:
+        move._wired()
+    assert noticed.value.failure("reserve").step == "connect"
+    move.rollback()
+    assert move.asked == UNDONE

@@ -23,8 +23,8 @@ PACE = 1.5
 """Seconds between two looks while one runs, and ten times as many while none does."""
 
 Row = Mapping[str, Any]
-Way = tuple[int, int, str, str]
-"""MiB, processes, tool, how."""
+Way = tuple[str, str, str]
+"""What was moved, by which tool, how."""
 
 
 class BenchmarkTable(Table[Benchmark]):
@@ -92,25 +92,36 @@ class Medians(Canvas):
                 [(" its lab is being made; the first row comes soon" if self.benchmark.running else " no rows", "dim")]
             ]
         groups = grouped(self.benchmark.rows)
+        wide = max(16, *(len(moved) + 1 for moved, *_ in groups))
         worst = max((value for rows in groups.values() for value in _known(rows, "downtime")), default=0.0)
-        lines: list[Line] = [_heading(width)]
+        lines: list[Line] = [_heading(width, wide)]
         for way, rows in groups.items():
-            lines.append(crop(_median(way, rows, worst, width), width))
+            lines.append(crop(_median(way, rows, worst, width, wide), width))
         lines += [[], [(" rows, newest first", "dim")]]
         room = max(height - len(lines), 0)
         rows = list(reversed(self.benchmark.rows))
         self.back = min(self.back, max(len(rows) - room, 0))
-        return [*lines, *(crop(_single(row), width) for row in rows[self.back : self.back + room])]
+        return [*lines, *(crop(_single(row, wide), width) for row in rows[self.back : self.back + room])]
 
 
 def grouped(rows: Iterable[Row]) -> dict[Way, list[Row]]:
     """By what was moved and how."""
     out: dict[Way, list[Row]] = {}
-    for row in sorted(
-        rows, key=lambda r: (r["mib"], r["processes"], r["tool"] != "umsui", r["approach"], r["strategy"])
-    ):
-        out.setdefault((row["mib"], row["processes"], row["tool"], _how(row)), []).append(row)
+    for row in sorted(rows, key=_order):
+        out.setdefault((_moved(row), row["tool"], _how(row)), []).append(row)
     return out
+
+
+def _order(row: Row) -> tuple[Any, ...]:
+    size = (row["mib"], row["processes"], row["source"], row["destination"])
+    return (*size, row["tool"] != "umsui", row["tool"], row["approach"], row["strategy"])
+
+
+def _moved(row: Row) -> str:
+    """Its size; between which orchestrators where that is the question."""
+    if row["figure"] == "heterogeneous":
+        return f"{row['source']} → {row['destination']}"
+    return f"{row['mib']} MiB" + (f", {row['processes']} proc" if row["processes"] > 1 else "")
 
 
 def _how(row: Row) -> str:
@@ -126,11 +137,11 @@ def _middle(rows: Sequence[Row], name: str) -> str:
     return words.duration(median(known)) if known else words.NOTHING
 
 
-def _heading(width: int) -> Line:
+def _heading(width: int, wide: int) -> Line:
     return crop(
         [
             (" ", ""),
-            column("moved", 16, "dim"),
+            column("moved", wide, "dim"),
             column("by", 9, "dim"),
             column("how", 24, "dim"),
             column("runs", 6, "dim", right=True),
@@ -143,16 +154,17 @@ def _heading(width: int) -> Line:
     )
 
 
-def _median(way: Way, rows: Sequence[Row], worst: float, width: int) -> Line:
-    mib, processes, tool, how = way
-    moved = f"{mib} MiB" + (f", {processes} proc" if processes > 1 else "")
+def _median(way: Way, rows: Sequence[Row], worst: float, width: int, wide: int) -> Line:
+    moved, tool, how = way
     intact = sum(1 for row in rows if row["intact"])
+    if why := next((row["reason"] for row in rows if row.get("reason") and not intact), ""):
+        return [(" ", ""), column(moved, wide, "name"), column(tool, 9, "text"), column(how, 24, "dim"), (why, "dim")]
     down = _known(rows, "downtime")
-    room = max(min(width - 90, 40), 0)
+    room = max(min(width - 74 - wide, 40), 0)
     cells = round(median(down) / worst * room) if down and worst else 0
     return [
         (" ", ""),
-        column(moved, 16, "name"),
+        column(moved, wide, "name"),
         column(tool, 9, "accent" if tool == "umsui" else "text"),
         column(how, 24, "dim"),
         column(str(len(rows)), 6, "text", right=True),
@@ -164,12 +176,11 @@ def _median(way: Way, rows: Sequence[Row], worst: float, width: int) -> Line:
     ]
 
 
-def _single(row: Row) -> Line:
-    moved = f"{row['mib']} MiB" + (f", {row['processes']} proc" if row["processes"] > 1 else "")
+def _single(row: Row, wide: int) -> Line:
     whole = ("✓ intact", "ok") if row["intact"] else ("✕ not intact", "bad")
     return [
         (" ", ""),
-        column(moved, 16, "text"),
+        column(_moved(row), wide, "text"),
         column(row["tool"], 9, "text"),
         column(_how(row), 24, "dim"),
         column(f"#{row['run']}", 6, "dim", right=True),

@@ -163,7 +163,7 @@ class Carry:
         if self._dwell is not None:
             self._dwell.stop()
         service = drag.service
-        if service is not None and refused(service, cluster) is None:
+        if service is not None and refused(service, cluster, by_keys=drag.by_keys) is None:
             key = service.key
             self._dwell = self._board.set_timer(DWELL, lambda: self._consider(key, target))
         self._hint(target)
@@ -200,24 +200,29 @@ class Carry:
         if drag is None:
             return
         self._let_go()
-        self._drop(drag)
-        if self._board.is_current:
+        if not self._drop(drag):
             self._board.show_cursor()
 
-    def _drop(self, drag: Drag) -> None:
+    def _drop(self, drag: Drag) -> bool:
+        """Whether a dialog opens. Behind it the board stays as it is: what changes there is not painted."""
         target, service = drag.target, drag.service
-        if target is None or target == drag.drains or {each.cluster for each in drag.services} == {target}:
-            return
+        if target is None or target == drag.drains:
+            return False
+        at_home = {each.cluster for each in drag.services} == {target}
+        if at_home and (service is None or refused(service, self._board.world.clusters[target], by_keys=drag.by_keys)):
+            return False
         hint, ink = self.estimates.hint(drag, self._board.world.clusters[target])
         known = self.estimates.plan(service.key, target) if service else None
         if ink == "deny" and known is None:
             self._board.notify(
                 hint.removeprefix("cannot: "), title=f"{drag.name} cannot go there", severity="warning", markup=False
             )
-        elif service is not None:
+            return False
+        if service is not None:
             self._board.offer(service, target, known)
         else:
             self._board.offer_many(drag.services, target, drag.drains)
+        return True
 
     def put_back(self) -> None:
         """The card is on the board again."""

@@ -95,3 +95,5 @@ class Looks(Screen[None]):
     def filter_kept(self) -> None:
         """Enter keeps the filter and gives the keys back."""
         self.close_filter()
+        if self.filter.complaint:
+            self.notify(self.filter.complaint, severity="warning", markup=False)

@@ -45,6 +45,7 @@ class PlanScreen(Dialog[Migration | None]):
         self.plan = plan
         self.protected = protected
         self._ticket = 0
+        self._trouble = ("", "")  # what is said of the plan, with its fix
         self._starting = False
 
     @property
@@ -111,7 +112,8 @@ class PlanScreen(Dialog[Migration | None]):
         sheet = self.query_one(PlanSheet)
         sheet.waiting = False
         if message.plan is None:
-            self._say(message.error, message.fix)
+            self._trouble = message.error, message.fix
+            self._say(*self._trouble)
             sheet.repaint()
             self._enable()
             return
@@ -122,7 +124,8 @@ class PlanScreen(Dialog[Migration | None]):
         sheet = self.query_one(PlanSheet)
         sheet.waiting = False
         sheet.show(self.plan)
-        self._say(*waking.offer(self.plan.start_first) if self.plan and self.plan.start_first else ("", ""))
+        self._trouble = waking.offer(self.plan.start_first) if self.plan and self.plan.start_first else ("", "")
+        self._say(*self._trouble)
         box = self.query_one(".confirm", Input)
         asked = bool(self.protected) and self.plan is not None and self.plan.feasible
         if box.has_focus and not asked:
@@ -163,15 +166,16 @@ class PlanScreen(Dialog[Migration | None]):
 
     def action_choose(self, way: int) -> None:
         """Plan it another feasible way: the one above or below."""
-        if self.plan is None or self.query_one(PlanSheet).waiting:
+        if self.plan is None:
             return
         ways = [verdict for verdict in self.plan.verdicts if verdict.feasible]
-        current = (self.plan.approach, self.plan.strategy)
+        current = (self.request.approach or self.plan.approach, self.request.strategy or self.plan.strategy)
         at = next((i for i, v in enumerate(ways) if (v.approach, v.strategy) == current), -1)
         if not 0 <= at + way < len(ways) or at < 0:
             return
         chosen = ways[at + way]
         self.request = replace(self.request, approach=chosen.approach, strategy=chosen.strategy)
+        self.query_one(PlanSheet).chosen = (chosen.approach, chosen.strategy)
         self._ask()
 
     def action_start(self) -> None:
@@ -263,6 +267,11 @@ class PlanScreen(Dialog[Migration | None]):
         box = self.query_one(".confirm", Input)
         self.set_focus(box if box.has_class("-asked") else None)
 
+    @on(Limits.Restored)
+    def as_before(self) -> None:
+        """What was wrong with a limit is said no more: it is the old one again."""
+        self._say(*self._trouble)
+
     @on(Limits.Refused)
     def not_understood(self, message: Limits.Refused) -> None:
         """What was typed means nothing: the plan stays as it is."""
@@ -273,6 +282,10 @@ class PlanScreen(Dialog[Migration | None]):
         sheet = self.query_one(PlanSheet)
         sheet.all_checks = not sheet.all_checks
         sheet.repaint()
+
+    def action_help(self) -> None:
+        """All keys, and what the signs mean."""
+        self.console.action_help()
 
     def action_copy(self) -> None:
         """The same as a command."""

@@ -34,6 +34,9 @@ class Limits(Horizontal):
             super().__init__()
             self.why = why
 
+    class Restored(Message):
+        """They say again what was taken last."""
+
     class Left(Message):
         """Enter was pressed: the keys are someone else's again."""
 
@@ -63,6 +66,7 @@ class Limits(Horizontal):
         """What was taken last."""
         for field in self.query(Input):
             field.value = self._texts[field.id or ""]
+        self.post_message(self.Restored())
 
     def on_key(self, event: events.Key) -> None:
         """Nodes are few: up and down go through them."""

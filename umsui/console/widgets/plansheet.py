@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from umsui.console import words
 from umsui.console.text import Line, column, wrap
 from umsui.console.widgets.canvas import Sheet
@@ -22,6 +24,7 @@ class PlanSheet(Sheet):
         self.service, self.to = service, to
         self.plan: Plan | None = None
         self.waiting = False
+        self.chosen: tuple[Approach, Strategy] | None = None  # what is asked for, while the answer is waited for
         self.turn = 0
         self.all_checks = False
 
@@ -52,6 +55,8 @@ class PlanSheet(Sheet):
 
     def _ways(self, plan: Plan, width: int) -> list[Line]:
         lines: list[Line] = []
+        if self.waiting and self.chosen:  # the mark goes where the keys lead, before the answer is there
+            plan = replace(plan, approach=self.chosen[0], strategy=self.chosen[1])
         # Where it can go and room is scarce, how it could go too only pushes out of view what decides.
         fixes = self.all_checks or not plan.feasible or self.app.size.height >= TALL
         for verdict in plan.verdicts:

@@ -41,6 +41,13 @@ def registry(host: Host) -> str:
     return f"{host.address}:{REGISTRY_PORT}"
 
 
+def trust_registries(host: Host) -> None:
+    """Let podman on a host pull from the clusters' registries; docker's own settings (daemon.json) allow it."""
+    nodes = [other for other in host.lab.hosts if other.orchestrator == "kubernetes"]
+    text = "".join(f'[[registry]]\nlocation = "{registry(node)}"\ninsecure = true\n' for node in nodes)
+    (_made(host.directory / "upper/etc/containers/registries.conf.d") / "lab.conf").write_text(text)
+
+
 def fill(host: Host, images: Path) -> None:
     """Write what makes a lab host this cluster into its upper layer, and the user's kubeconfig.
 
