@@ -279,8 +279,15 @@ class Engine:
         return factory(Order(run.id, plan, spec, source, destination, run.emit, lambda: run.halted, run.agents))
 
     def prober(self, run: Run, spec: Specification) -> Prober | None:
-        """A client of the service, where it publishes a TCP port and answers there."""
-        return next((prober for prober in self.probers(run, spec) if prober.start()), None)
+        """A client of the service, where it publishes a TCP port and answers there; else the log has why not."""
+        silent = []
+        for prober in self.probers(run, spec):
+            if not (why := prober.start()):
+                return prober
+            silent.append(why)
+        if silent:
+            run.log(f"no reply to a client: {'; '.join(silent)}", "warning")
+        return None
 
     def probers(self, run: Run, spec: Specification) -> list[Prober]:
         """A client for each TCP port that others reach, not started."""

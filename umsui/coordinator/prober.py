@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 PATIENCE = 0.5  # seconds for a reply; a frozen service answers after its thaw, on the same connection
 EAGER = 0.05  # and until it is asked once more, while that is still open
+TRIES = 3  # before nothing is measured
 OPEN = 3  # questions at the old place at most: a frozen service takes no connections, and must keep places for others
 BATCH = 0.1  # seconds between two events
 CALM = 0.05  # seconds between two questions while nothing is switched: what clients see of the copying ahead
@@ -38,14 +39,21 @@ class Address:
         return b"PING\r\n" if self.inside == REDIS else b"GET / HTTP/1.0\r\n\r\n"
 
 
+def reply_time(address: Address, patience: float = PATIENCE) -> float:
+    """Seconds until the first byte of a reply. Raises OSError when none comes."""
+    began = time.monotonic()
+    with socket.create_connection((address.host, address.port), timeout=patience) as stream:
+        stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        stream.sendall(address.question)
+        if not stream.recv(512):
+            raise ConnectionResetError("it hung up without a reply")
+        return time.monotonic() - began
+
+
 def ask(address: Address, patience: float = PATIENCE) -> float | None:
     """Seconds until the first byte of a reply; None when none came."""
-    began = time.monotonic()
     try:
-        with socket.create_connection((address.host, address.port), timeout=patience) as stream:
-            stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            stream.sendall(address.question)
-            return time.monotonic() - began if stream.recv(512) else None
+        return reply_time(address, patience)
     except OSError:
         return None
 
@@ -73,16 +81,21 @@ class Prober:
         self._arrived = threading.Event()
         self._threads: list[threading.Thread] = []
 
-    def start(self) -> bool:
-        """Begin at the source, calmly; False when the service does not answer there, so that nothing can be measured.
+    def start(self) -> str:
+        """Begin at the source, calmly. Says why not when the service does not answer there: nothing can be measured.
 
         A service is asked each 50 ms until ``quicken``: in a long copy ahead that would otherwise be a load of its own.
         """
-        if not any(ask(self._source) is not None for _ in range(3)):
-            return False
+        for again in reversed(range(TRIES)):
+            try:
+                reply_time(self._source)
+                break
+            except OSError as error:
+                if not again:
+                    return f"{self._source.host}:{self._source.port}: {error}"
         self._run(self._ask_source)
         self._run(self._report)
-        return True
+        return ""
 
     def quicken(self) -> None:
         """The switch is near: ask every ``interval`` seconds."""

@@ -76,6 +76,7 @@ def pre_migration(migration_id: str) -> Failure | None:
             if step is Step.RESERVE:
                 run.vigil = Vigil(run, move)
                 run.vigil.start()
+        run.prober = run.prober or _engine.prober(run, spec)  # it may have been busy, or starting, at first
         if run.prober is not None:
             run.prober.quicken()
         else:
