@@ -66,8 +66,8 @@ def move(to: str, *more: str) -> dict[str, Any]:
     [*product(("root", "1000"), ("MIB=64", "MIB=64 CHILDREN=7")), ("root", "MIB=96 DIRTY=20")],
 )
 def test_there_and_back(fresh_lab: RunningLab, user: str, settings: str) -> None:
-    """Nonce, counter, process numbers and checksum hold; memory goes ahead, also what is written all the time, and by no
-    means twice; the log goes on; the source is gone. Sizes, and without memory ahead: the matrix."""
+    """Nonce, counter, process numbers and checksum hold; memory goes ahead, also what is written all the time, and not
+    twice; the log goes on; the source is gone. Sizes, and without memory ahead: the matrix."""
     start(fresh_lab, "--user", user, command=tuple(settings.split()))
     before, place = memhog(fresh_lab, "azure-1", port=8100), "azure-1"
     for to in ("gcp-lab", "azure-lab"):
