@@ -71,8 +71,7 @@ def test_there_and_back(fresh_lab: RunningLab, user: str, settings: str) -> None
     start(fresh_lab, "--user", user, command=tuple(settings.split()))
     before, place = memhog(fresh_lab, "azure-1", port=8100), "azure-1"
     for to in ("gcp-lab", "azure-lab"):
-        document = move(to)
-        assert document["strategy"] == "pre-copy"
+        document = move(to, "--strategy", "pre-copy")  # a slow machine might choose another
         moved = document["bytes"]["memory"] >> 20
         print(f"{settings}: {document['downtime']} s, {moved} MiB")
         assert before["mib"] // 2 < moved < 2 * before["mib"]
