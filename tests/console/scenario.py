@@ -103,7 +103,7 @@ def plan(request: MigrationRequest) -> Plan:
     known = {c.name: c for c in clusters()}
     if request.to not in known:
         raise BadInput(f"there is no cluster {request.to}", "umsui clusters lists them")
-    target = known[request.to].nodes[0]
+    target = next(n for n in known[request.to].nodes if request.node in (None, n.name))
     source = next(s for s in known[cluster].services if s.key == request.service)
     verdicts = (
         Verdict(Approach.ORCHESTRATOR, Strategy.POST_COPY, True, "shortest downtime",

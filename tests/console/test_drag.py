@@ -65,7 +65,7 @@ async def test_by_mouse_from_card_to_outcome(app: Console, feed: FakeFeed) -> No
         await until(pilot, lambda: "13 checks passed" in text_of(pilot))
         await pilot.press(*"memhog", "enter")
         await until(pilot, lambda: isinstance(app.screen, MigrationScreen), "the migration")
-        assert feed.requests == [(MigrationRequest("azure-lab/memhog", "gcp-lab"), "memhog")]
+        assert feed.requests == [(MigrationRequest("azure-lab/memhog", "gcp-lab", "gcp-1"), "memhog")]
         feed.play()
         await until(pilot, lambda: "✓ committed" in text_of(pilot))
         await pilot.press("escape")

@@ -40,7 +40,9 @@ def test_there_and_back(fresh_lab: RunningLab, strategy: str) -> None:
         assert set(done.document) >= KEYS
         assert done.document["outcome"] == "committed"
         assert done.document["downtime_source"] == "client"
-        place = host or done.document["destination"]["node"]
+        place = done.document["destination"]["node"]
+        assert host in (None, place)
+        assert done.document["endpoint"] == f"{fresh_lab.host(place).address}:8000"
         now = memhog(fresh_lab, place)
         assert (now["nonce"], now["mib"]) == (before["nonce"], 64)
         assert now["count"] > before["count"]

@@ -16,7 +16,7 @@ from umsui.cli.session import Api
 from umsui.decision.preflight import blockers
 from umsui.documents import result_document
 from umsui.errors import BadInput, Refused
-from umsui.model import Exit, Migration, MigrationRequest, Outcome
+from umsui.model import Exit, Migration, MigrationRequest, Outcome, Plan
 
 
 @click.command()
@@ -50,9 +50,12 @@ def migrate(yes: bool, confirm: str, start_first: bool, detach: bool, as_json: b
     if start_first and (first := api.plan(request).start_first) is not None:
         machines.wake(api, first)
         request = replace(request, node=first.place.node)
-    if output.interactive() and not yes and not _ask(api, request):
-        output.say("nothing was moved")
-        return Exit.CANCELLED
+    if output.interactive() and not yes:
+        plan = _shown(api, request)
+        if not click.confirm("Move it?", default=True, err=True):
+            output.say("nothing was moved")
+            return Exit.CANCELLED
+        request = replace(request, node=plan.destination.node)  # as shown, whatever changes meanwhile
     guarded = any(cluster.protected for cluster in clusters if cluster.name in (service.cluster, request.to))
     if guarded and not confirm:
         confirm = _name(service.name, asking=output.interactive() and not yes)
@@ -69,14 +72,14 @@ def migrate(yes: bool, confirm: str, start_first: bool, detach: bool, as_json: b
     return conclude(ended, as_json=as_json)
 
 
-def _ask(api: Api, request: MigrationRequest) -> bool:
+def _shown(api: Api, request: MigrationRequest) -> Plan:
     plan = api.plan(request)
     output.say(describe(plan))
     output.say()
     if not plan.feasible:
         found = blockers(plan.findings)
         raise Refused(found[0].what if found else plan.reason, found[0].fix if found else "", step="verify")
-    return click.confirm("Move it?", default=True, err=True)
+    return plan
 
 
 def _name(name: str, *, asking: bool) -> str:

@@ -6,7 +6,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dbos import DBOS, DBOSConfig, SetWorkflowID
@@ -177,9 +177,11 @@ class Engine:
             budget=request.max_downtime,
             started=time.time(),
         )
+        # What was found is meant, also when the plan is made again: by then another node may have more memory free.
+        meant = replace(request, service=found.service.key, node=found.destination.node)
         with self._lock:
             self._refuse_moving(migration.service)
-            self.journal.add(migration, request)
+            self.journal.add(migration, meant)
             self._runs[migration.id] = Run(migration, self.journal, self.bus)
         for place in (migration.source, migration.destination):
             self.inventory.tell(place.cluster)

@@ -26,7 +26,19 @@ from umsui.coordinator.run import Run
 from umsui.core.session import AgentError
 from umsui.errors import BadInput, Cancelled, HostKeyChanged, Refused, UmsuiError, Unknown, Unreachable
 from umsui.interface.protocol import Order
-from umsui.model import Approach, Exit, Failure, Finding, Migration, Outcome, Phase, Port, Step, Strategy
+from umsui.model import (
+    Approach,
+    Exit,
+    Failure,
+    Finding,
+    Migration,
+    MigrationRequest,
+    Outcome,
+    Phase,
+    Port,
+    Step,
+    Strategy,
+)
 
 from .world import SPEC, FakeInventory, Hands, Script, migration, plan_of, raising, request
 
@@ -348,6 +360,16 @@ def test_no_plan_can_be_made(world: World, error: Exception, code: Exit) -> None
     assert done.outcome is Outcome.REFUSED
     assert exit_of(done) is code
     assert world.script.calls == []
+
+
+def test_it_goes_where_it_was_meant_to(world: World) -> None:
+    """Also when another node of the cluster has more memory free by the time that the plan is made again."""
+    asked: list[MigrationRequest] = []
+    world.patch.setattr(engine_module, "plan", lambda request, *_: asked.append(request) or plan_of(request))
+    begun = world.engine.migrate(replace(request(), service="memhog"), "")
+    waiting_for(lambda: not world.engine.running(), 20)
+    assert world.engine.journal.migration(begun.id).outcome is Outcome.COMMITTED
+    assert [(each.service, each.node) for each in asked] == [("azure-lab/memhog", "n1")]
 
 
 def test_one_service_moves_once_at_a_time(world: World) -> None:

@@ -200,7 +200,8 @@ class PlanScreen(Dialog[Migration | None]):
             self._say(f"{self.protected[0]} is protected: type {self.service.name} and press Enter", "")
             return
         self._starting = True
-        self.run_worker(self._migrate(confirm), group="migrate")
+        meant = replace(self.request, node=self.plan.destination.node)  # as shown, whatever changes meanwhile
+        self.run_worker(self._migrate(meant, confirm), group="migrate")
 
     @on(Input.Submitted, ".confirm")
     def confirmed(self) -> None:
@@ -230,9 +231,9 @@ class PlanScreen(Dialog[Migration | None]):
         else:
             self._ask()
 
-    async def _migrate(self, confirm: str) -> None:
+    async def _migrate(self, request: MigrationRequest, confirm: str) -> None:
         try:
-            migration = await self.console.feed.migrate(self.request, confirm)
+            migration = await self.console.feed.migrate(request, confirm)
         except TROUBLE as error:
             self.post_message(Started(None, str(error), getattr(error, "fix", "")))
         else:
