@@ -128,9 +128,9 @@ class Containerd(Engine):
         found = re.search(r"\bv?(\d+\.\d+\.\d+)", words)
         return {"version": found[1] if found else "", "store": "/var/lib/containerd"}
 
-    def published(self) -> Set[Port]:
-        """None: a pod's ports are its own."""
-        return set()
+    def containers(self) -> Dict[str, Set[Port]]:
+        """None: their names are the API's to know, and a pod's ports are its own."""
+        return {}
 
     def list(self, *words: str) -> List[str]:
         """Its images, by name and by digest; of what only the API knows (volumes, networks), nothing."""

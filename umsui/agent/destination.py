@@ -86,7 +86,7 @@ class Destination:
 
     def layers(self) -> Dict[str, Any]:
         """The layers that an image need not bring along."""
-        return {"layers": sorted(self.engine.layers())}
+        return {"layers": sorted(self.engine.layers(self.engine.images()))}
 
     def place(self, folders: List[str], files: List[str]) -> Dict[str, Any]:
         """Make the folders and files of this host that the container will bind. Raises Trouble when there are any."""

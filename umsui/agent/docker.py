@@ -54,14 +54,13 @@ class Docker(Engine):
             "experimental": "yes" if found.get("ExperimentalBuild") else "no",
         }
 
-    def published(self) -> Set[Port]:
-        """The ports of the node that running containers publish; some have no process that listens."""
-        listed = " ".join(self.list("ps", "--format", "{{.Ports}}"))
-        return {
-            (protocol, port)
-            for first, last, protocol in PUBLISHED.findall(listed)
-            for port in range(int(first), int(last or first) + 1)
-        }
+    def containers(self) -> Dict[str, Set[Port]]:
+        """The names of all containers, and the ports of the node that each publishes: none unless it runs."""
+        try:
+            listed = self.ask("ps", "-a", "--format", "{{.Names}}\t{{.Ports}}").splitlines()
+        except Trouble:
+            return {}
+        return {name: ports_of(ports) for name, _, ports in (line.partition("\t") for line in listed)}
 
     def log(self, found: Dict[str, Any]) -> Tuple[str, str]:
         """The format and the file of an inspected container's log; ("", "") where it is in no file."""
@@ -159,6 +158,15 @@ class Docker(Engine):
         words = done.stderr.decode(errors="replace").strip()
         if done.returncode and "No such container" not in words and "already in progress" not in words:
             raise Trouble("not-removed", f"docker rm: {words[-400:]}")
+
+
+def ports_of(listed: str) -> Set[Port]:
+    """The ports of the node in a container's listing."""
+    return {
+        (protocol, port)
+        for first, last, protocol in PUBLISHED.findall(listed)
+        for port in range(int(first), int(last or first) + 1)
+    }
 
 
 # -- mounts ---------------------------------------------------------------------------------------------------------

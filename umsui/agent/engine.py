@@ -56,9 +56,13 @@ class Engine:
         """Its ``version`` and the folder of its ``store``; {} when it does not answer."""
         raise NotImplementedError
 
-    def published(self) -> Set[Port]:
-        """The ports of the node that running containers publish."""
+    def containers(self) -> Dict[str, Set[Port]]:
+        """The names of all containers, and the ports of the node that each of them publishes at this moment."""
         raise NotImplementedError
+
+    def images(self) -> List[str]:
+        """The ids of its images."""
+        return self.list("images", "-aq", "--no-trunc")
 
     def list(self, *words: str) -> List[str]:
         """The words that a listing answers; none when it fails."""
@@ -93,7 +97,7 @@ class Engine:
 
     # -- images -----------------------------------------------------------------------------------------------------
 
-    def layers(self) -> Set[str]:
+    def layers(self, images: List[str]) -> Set[str]:  # noqa: ARG002 - some have them
         """Digests of the layers that a thin archive may leave out (``umsui.agent.image``); none where it may not."""
         return set()
 

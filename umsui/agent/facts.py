@@ -56,8 +56,8 @@ def version(text: str) -> str:
     return found.group(0) if found else ""
 
 
-def node(engine: str) -> Dict[str, Any]:
-    """NodeFacts of this node, with the container engine of that name."""
+def node(engine: str, taken: bool = False) -> Dict[str, Any]:
+    """NodeFacts of this node, with the container engine of that name; ``taken``: and of what it has already."""
     cpu = Path("/proc/cpuinfo").read_text()
     memory = dict(re.findall(r"^(\w+):\s+(\d+) kB", Path("/proc/meminfo").read_text(), re.MULTILINE))
     tools = {tool: shutil.which(tool, path=environment()["PATH"]) is not None for tool in TOOLS}
@@ -84,20 +84,36 @@ def node(engine: str) -> Dict[str, Any]:
         "disk_free": free(info.get("store", "/var/lib")),
         "cgroup": cgroup_mode(),
         "tools": tools,
-        "listening_ports": sorted(listening(containers)),
         "tracks_writes": userfault.can_track(),
         "userfaultfd": Path("/dev/userfaultfd").exists() or kernel_config("CONFIG_USERFAULTFD"),
         "lsm": read("/sys/kernel/security/lsm"),
-        "layers": sorted(containers.layers()) if info else [],
-        "volumes": containers.list("volume", "ls", "--quiet"),
-        "networks": containers.list("network", "ls", "--format", "{{.Name}}"),
-        "images": [each.replace("sha256:", "") for each in containers.list("images", "-aq", "--no-trunc")],
-        "container_names": containers.list("ps", "-a", "--format", "{{.Names}}"),
         "boot_time": float(re.findall(r"btime (\d+)", Path("/proc/stat").read_text())[0]),
         "clock": time.time(),
         "hostname": socket.gethostname(),
         **traits.of_node(),
+        **(holdings(containers) if taken and info else {}),
     }
+
+
+def holdings(engine: Engine) -> Dict[str, Any]:
+    """The names and ports that are taken on this node, and the images that need not come."""
+    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - 8 ms, which no other agent's start has to pay
+
+    with ThreadPoolExecutor(3) as pool:  # an engine's command takes long to start, and little else
+        volumes = pool.submit(engine.list, "volume", "ls", "--quiet")
+        networks = pool.submit(engine.list, "network", "ls", "--format", "{{.Name}}")
+        containers = pool.submit(engine.containers)
+        images = engine.images()
+        layers = engine.layers(images)
+        published = containers.result()
+        return {
+            "volumes": volumes.result(),
+            "networks": networks.result(),
+            "images": [each.replace("sha256:", "") for each in images],
+            "layers": sorted(layers),
+            "container_names": sorted(published),
+            "listening_ports": sorted(listening().union(*published.values())),
+        }
 
 
 def line(text: str, key: str) -> str:
@@ -151,13 +167,13 @@ def criu_check() -> str:
     return "" if "Looks good" in words else "; ".join(errors[:3]) or words.strip()[-200:] or "it did not answer"
 
 
-def listening(engine: Engine) -> Set[Tuple[str, int]]:
-    """Ports that are taken on this node: sockets, and those that containers publish (they have no socket)."""
+def listening() -> Set[Tuple[str, int]]:
+    """Ports of this node that have a socket: not those that containers publish."""
     taken = {
         ("tcp", int(row[1].rsplit(":", 1)[1], 16)) for kind in ("tcp", "tcp6") for row in rows(kind) if row[3] == "0A"
     }
     taken |= {("udp", int(row[1].rsplit(":", 1)[1], 16)) for kind in ("udp", "udp6") for row in rows(kind)}
-    return taken | engine.published()
+    return taken
 
 
 # -- a service ------------------------------------------------------------------------------------------------------

@@ -30,25 +30,21 @@ class Podman(Engine):
             return {}
         return {"version": str(found["version"]["Version"]), "store": str(found["store"]["graphRoot"])}
 
-    def published(self) -> Set[Port]:
-        """The ports of the node that running containers publish."""
+    def containers(self) -> Dict[str, Set[Port]]:
+        """The names of all containers, and the ports of the node that each of them publishes at this moment."""
         try:
-            listed = json.loads(self.ask("ps", "--format", "json") or "[]")
+            listed = json.loads(self.ask("ps", "-a", "--format", "json") or "[]")
         except (Trouble, ValueError):
-            return set()
-        ports = [port for container in listed for port in container.get("Ports") or []]
-        return {
-            (port["protocol"], port["host_port"] + extra) for port in ports for extra in range(port.get("range", 1))
-        }
+            return {}
+        return {name: ports_of(each) for each in listed for name in each["Names"]}
 
     def save(self, image: str) -> List[str]:
         """The command that writes an image to its standard output."""
         return [self.name, "save", "--quiet", image]
 
-    def layers(self) -> Set[str]:
+    def layers(self, images: List[str]) -> Set[str]:
         """Digests of the layers that a thin archive may leave out: those of any image."""
-        identities = self.list("images", "-aq", "--no-trunc")
-        found = json.loads(self.ask("image", "inspect", *sorted(set(identities)))) if identities else []
+        found = json.loads(self.ask("image", "inspect", *sorted(set(images)))) if images else []
         return {layer for each in found for layer in rootfs_layers(each)}
 
     def image_sizes(self, image: str) -> Tuple[int, Dict[str, int]]:
@@ -141,6 +137,12 @@ class Podman(Engine):
     def discard(self, container: str, within: float) -> None:
         """Remove a container, whatever it does."""
         self.ask("rm", "--force", "--time", "0", "--ignore", container, timeout=within)
+
+
+def ports_of(container: Dict[str, Any]) -> Set[Port]:
+    """The ports of the node that a listed container publishes; none unless it runs."""
+    ports = (container.get("Ports") or []) if container["State"] in ("running", "paused") else []
+    return {(port["protocol"], port["host_port"] + extra) for port in ports for extra in range(port.get("range", 1))}
 
 
 def rebind(config: Path, named: Callable[[str], str]) -> Dict[str, str]:

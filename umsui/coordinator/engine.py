@@ -21,7 +21,7 @@ from umsui.coordinator.operations import Operations
 from umsui.coordinator.prober import Address, Prober
 from umsui.coordinator.run import CANCELLED, Run
 from umsui.core.agents import Agents
-from umsui.decision import find_cluster, plan, resolve
+from umsui.decision import find_cluster, planned, resolve
 from umsui.decision.resolve import choose_node
 from umsui.errors import BadInput, UmsuiError, Unreachable
 from umsui.interface import APPROACHES, Together
@@ -124,14 +124,17 @@ class Engine:
         with self._lock:
             return [run.migration for run in self._runs.values()]
 
-    def plan(self, request: MigrationRequest, of: str = "", agents: Agents | None = None) -> Plan:
-        """What would be done; probes both ends. ``of`` is the migration it is for, ``agents`` those that it lends.
+    def plan(self, request: MigrationRequest) -> Plan:
+        """What would be done; probes both ends. Raises BadInput, Unreachable."""
+        return self.planned(request)[0]
 
-        Raises BadInput, Unreachable.
-        """
+    def planned(
+        self, request: MigrationRequest, of: str = "", agents: Agents | None = None
+    ) -> tuple[Plan, Specification | None]:
+        """The same, and the service as it is. ``of`` is the migration it is for, ``agents`` those that it lends."""
         self._settle(lambda: resolve(self.inventory.clusters(), request))
         with Probes(self.links.learn, agents) as probes:
-            return plan(request, Known(self.inventory, self.operations, of), probes, self.journal.all())
+            return planned(request, Known(self.inventory, self.operations, of), probes, self.journal.all())
 
     def place(self, cluster: str, node: str | None) -> Place:
         """Where a new service starts. Raises BadInput, Unreachable."""

@@ -22,7 +22,6 @@ from umsui.coordinator.run import CANCELLED, Run
 from umsui.coordinator.vigil import Vigil
 from umsui.decision import blockers
 from umsui.errors import Cancelled, Refused, UmsuiError, Unknown, Unreachable
-from umsui.interface import composition
 from umsui.interface.protocol import Move
 from umsui.model import Exit, Failure, Outcome, Specification, Step, Strategy
 
@@ -125,9 +124,9 @@ def _preparations(move: Move) -> list[tuple[Step, Callable[[], None]]]:
 def _verify(run: Run) -> tuple[Move, Specification]:
     """Plan again, now that it is meant; refuse what preflight blocks."""
     engine, request = _engine, _engine.journal.request(run.id)
-    decided = engine.plan(request, run.id, run.agents)
+    decided, spec = engine.planned(request, run.id, run.agents)
     blocking = blockers(decided.findings)
-    if not decided.feasible or decided.approach is None or decided.strategy is None:
+    if not decided.feasible or decided.approach is None or decided.strategy is None or spec is None:
         first = blocking[0] if blocking else None
         raise Refused(
             first.what if first else decided.reason, first.fix if first else "", code=first.check if first else ""
@@ -145,8 +144,6 @@ def _verify(run: Run) -> tuple[Move, Specification]:
             "total": decided.total.as_list() if decided.total else [],
         },
     )
-    source = engine.inventory.end(decided.source)
-    spec = composition.specification(source, run.migration.service.partition("/")[2], decided.containers)
     engine.journal.planned(run.id, decided, spec)
     run.move = engine.new_move(run, decided, spec)  # of the whole specification: the journal keeps no secrets
     return run.move, spec

@@ -1,11 +1,11 @@
 """The inter-system decision: which approach and strategy, what it will cost, what stands in its way.
 
-Pure judgement of facts, but for ``planner.plan``, which has them probed first.
+Pure judgement of facts, but for ``planner.planned``, which has them probed first.
 """
 
 from umsui.decision.cost import Forecast, Load, forecast
 from umsui.decision.doctor import doctor
-from umsui.decision.planner import Probes, Resolver, plan
+from umsui.decision.planner import Probes, Resolver, plan, planned
 from umsui.decision.preflight import blockers, preflight
 from umsui.decision.resolve import Resolution, find_cluster, find_node, find_service, resolve
 
@@ -22,6 +22,7 @@ __all__ = [
     "find_service",
     "forecast",
     "plan",
+    "planned",
     "preflight",
     "resolve",
 ]

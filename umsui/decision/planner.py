@@ -38,8 +38,8 @@ class Probes(Protocol):
     def warm(self, *ends: End) -> None:
         """Connect to these ends, at once."""
 
-    def node(self, end: End) -> NodeFacts:
-        """What the node has and lacks."""
+    def node(self, end: End, *, taken: bool = False) -> NodeFacts:
+        """What the node has and lacks; ``taken``: also its names and ports that are, and its images."""
 
     def service(self, end: End, name: str) -> ServiceFacts:
         """What the service is made of at this moment."""
@@ -84,10 +84,22 @@ def plan(
     history: Sequence[Migration] = (),
     registry: Registry | None = None,
 ) -> Plan:
+    """What ``planned`` comes to."""
+    return planned(request, resolver, probes, history, registry)[0]
+
+
+def planned(
+    request: MigrationRequest,
+    resolver: Resolver,
+    probes: Probes,
+    history: Sequence[Migration] = (),
+    registry: Registry | None = None,
+) -> tuple[Plan, Specification | None]:
     """Resolve, probe both ends at once, judge, choose and predict. Nothing is changed anywhere.
 
-    Raises BadInput, Unreachable, or what the probes raise. An infeasible plan is an answer, not an error.
-    ``registry`` is ``umsui.interface.APPROACHES`` unless given.
+    The plan, and the service that it is for (None when its destination has to be started first). Raises BadInput,
+    Unreachable, or what the probes raise. An infeasible plan is an answer, not an error. ``registry`` is
+    ``umsui.interface.APPROACHES`` unless given.
     """
     if registry is None:
         from umsui.interface import APPROACHES  # noqa: PLC0415  (the approaches are heavy, and tests need none)
@@ -95,12 +107,13 @@ def plan(
         registry = APPROACHES
     resolution = resolve(resolver.clusters(), request)
     if resolution.stopped:
-        return start_first(request, resolution, resolver)
+        return start_first(request, resolution, resolver), None
     source, destination = resolver.end(resolution.source), resolver.end(resolution.destination)
     probed = probe(resolution, source, destination, probes)
-    plan = decide(request, resolution, probed, history, registry)
-    published = [port.host for port in probed.specification.ports if port.protocol == "tcp"]
-    return replace(plan, endpoint=f"{destination.transport.address}:{published[0]}") if published else plan
+    found, spec = decide(request, resolution, probed, history, registry), probed.specification
+    published = [port.host for port in spec.ports if port.protocol == "tcp"]
+    endpoint = f"{destination.transport.address}:{published[0]}" if published else ""
+    return replace(found, endpoint=endpoint), spec
 
 
 def start_first(request: MigrationRequest, resolution: Resolution, resolver: Resolver) -> Plan:
@@ -138,7 +151,7 @@ def probe(resolution: Resolution, source: End, destination: End, probes: Probes)
     with ThreadPoolExecutor(max_workers=4 + len(names), thread_name_prefix="probe") as pool:
         containers = [pool.submit(probe_container, name, source, destination, probes) for name in names]
         here = pool.submit(probes.node, source)
-        there = pool.submit(probes.node, destination)
+        there = pool.submit(probes.node, destination, taken=True)
         link = pool.submit(probes.link, source, destination)
         cpu = pool.submit(probes.cpu, source, destination)
         found = tuple(each.result() for each in containers)

@@ -65,19 +65,19 @@ class Probes:
         with ThreadPoolExecutor(max(len(ends), 1)) as pool:
             list(pool.map(self._unreached, ends))
 
-    def node(self, end: End) -> NodeFacts:
-        """What the node has and lacks."""
+    def node(self, end: End, *, taken: bool = False) -> NodeFacts:
+        """What the node has and lacks; ``taken``: also its names and ports that are, and its images."""
         if not end.through_api:
-            return self._node(end)
+            return self._node(end, taken)
         told, unreached = api_probe.node(end), self._unreached(end)
-        return replace(told, unreached=unreached) if unreached else api_probe.both(told, self._node(end))
+        return replace(told, unreached=unreached) if unreached else api_probe.both(told, self._node(end, taken))
 
-    def _node(self, end: End) -> NodeFacts:
+    def _node(self, end: End, taken: bool) -> NodeFacts:
         session = self._session(end)
         asked = time.time()
         told = float(session.call("clock")["clock"])
         ahead = told - (asked + time.time()) / 2  # of our own clock: nodes are asked at different times
-        found = session.call("node", engine=end.orchestrator.name)
+        found = session.call("node", engine=end.orchestrator.name, taken=taken)
         return node_facts({**found, "clock": self._began + ahead})
 
     def service(self, end: End, name: str) -> ServiceFacts:
@@ -126,11 +126,12 @@ class Probes:
 def node_facts(found: Mapping[str, Any]) -> NodeFacts:
     """What an agent tells of its node, in its shape."""
     shaped = dict(found)
-    shaped["listening_ports"] = frozenset((protocol, port) for protocol, port in found["listening_ports"])
     for name in ("criu", "criu_needs"):
         shaped[name] = tuple(found[name]) if found[name] is not None else None
-    for name in ("cpu_flags", "images", "container_names", "pids", "layers", "volumes", "networks"):
+    for name in {"cpu_flags", "images", "container_names", "pids", "layers", "volumes", "networks"} & found.keys():
         shaped[name] = frozenset(found[name])
+    if "listening_ports" in found:
+        shaped["listening_ports"] = frozenset((protocol, port) for protocol, port in found["listening_ports"])
     return NodeFacts(**known(NodeFacts, shaped))
 
 

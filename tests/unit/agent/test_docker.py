@@ -22,9 +22,10 @@ def test_the_runtime_is_asked_where_docker_keeps_its_containers() -> None:
 
 
 def test_published_ports(monkeypatch: pytest.MonkeyPatch) -> None:
-    said = "0.0.0.0:8000->8000/tcp, :::8000->8000/tcp\n127.0.0.1:7000-7002->9000-9002/udp, 6379/tcp\n"
+    said = "one\t0.0.0.0:8000->8000/tcp, :::8000->8000/tcp\ntwo\t127.0.0.1:7000-7002->9000-9002/udp, 6379/tcp\nno\t\n"
     monkeypatch.setattr(Docker, "ask", lambda *_, **__: said)
-    assert Docker().published() == {("tcp", 8000), ("udp", 7000), ("udp", 7001), ("udp", 7002)}
+    udp = {("udp", port) for port in range(7000, 7003)}
+    assert Docker().containers() == {"one": {("tcp", 8000)}, "two": udp, "no": set()}
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from umsui.coordinator.run import Run
 from umsui.interface.protocol import Order
 from umsui.model import Approach, Strategy, Traffic
 
-from .world import FakeInventory, plan_of, request
+from .world import FakeInventory, planned, request
 
 KIND = (Approach.ORCHESTRATOR, Strategy.STOP_COPY, "podman", "podman")
 WITHIN = 30.0  # seconds for a migration that is taken up
@@ -155,7 +155,7 @@ def coordinator(folder: Path, first: bool) -> None:
     around(Run, "worked", nodes, lambda: "cleaned")
     around(Run, "has_done", nodes, lambda step: step.value)
     engine_module.APPROACHES = {KIND: lambda order: Move(nodes, order)}  # type: ignore[attr-defined]
-    engine_module.plan = lambda asked, known, probes, history: plan_of(asked)  # type: ignore[attr-defined]
+    engine_module.planned = planned  # type: ignore[attr-defined]
     real_verify = workflow._verify
 
     def verify(run: Any) -> Any:

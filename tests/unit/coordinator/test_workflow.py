@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -40,7 +41,7 @@ from umsui.model import (
     Strategy,
 )
 
-from .world import SPEC, FakeInventory, Hands, Script, migration, plan_of, raising, request
+from .world import SPEC, FakeInventory, Hands, Script, migration, plan_of, planned, raising, request
 
 STEPS = ["connect", "reserve", "copy_ahead", "arm", "switch"]
 WHOLE = [*STEPS, "commit", "finish", "close"]
@@ -65,7 +66,7 @@ def left(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Engine, Map
     engine.inventory = FakeInventory()  # type: ignore[assignment]
     patch = pytest.MonkeyPatch()
     patch.setattr(engine_module, "APPROACHES", {KIND: lambda order: scripts[order.id](order)})
-    patch.setattr(engine_module, "plan", lambda asked, known, probes, history: plan_of(asked))
+    patch.setattr(engine_module, "planned", planned)
     engine.start(folder)
     waiting_for(lambda: not engine.running(), 20)
     patch.undo()
@@ -95,7 +96,7 @@ class World:
         self.script = Script()
         engine.inventory = self.inventory  # type: ignore[assignment]
         patch.setattr(engine_module, "APPROACHES", {KIND: self.make})
-        patch.setattr(engine_module, "plan", lambda asked, known, probes, history: plan_of(asked))
+        patch.setattr(engine_module, "planned", planned)
 
     def make(self, order: Order) -> Any:
         return self.script(order)
@@ -296,7 +297,7 @@ def test_without_a_decision_it_is_off(world: World, monkeypatch: pytest.MonkeyPa
 def post_copy(world: World) -> World:
     kind = (Approach.ORCHESTRATOR, Strategy.POST_COPY, "podman", "podman")
     world.patch.setattr(engine_module, "APPROACHES", {kind: world.make})
-    world.patch.setattr(engine_module, "plan", lambda asked, *_: plan_of(asked, strategy=Strategy.POST_COPY))
+    world.patch.setattr(engine_module, "planned", partial(planned, strategy=Strategy.POST_COPY))
     return world
 
 
@@ -337,7 +338,7 @@ def test_post_copy_removes_nothing_when_pages_are_missing(post_copy: World, erro
 
 def test_refused_before_anything_is_touched(world: World) -> None:
     finding = Finding("criu-version", False, True, "CRIU is too old", "it fails", "install 4.2", "gcp-lab/n1")
-    world.patch.setattr(engine_module, "plan", lambda asked, *_: plan_of(asked, findings=(finding,)))
+    world.patch.setattr(engine_module, "planned", partial(planned, findings=(finding,)))
     done = world.migrate()
     assert done.outcome is Outcome.REFUSED
     assert exit_of(done) is Exit.REFUSED
@@ -355,7 +356,7 @@ def test_no_plan_can_be_made(world: World, error: Exception, code: Exit) -> None
     def fail(*_: Any) -> Any:
         raise error
 
-    world.patch.setattr(engine_module, "plan", fail)
+    world.patch.setattr(engine_module, "planned", fail)
     done = world.migrate()
     assert done.outcome is Outcome.REFUSED
     assert exit_of(done) is code
@@ -365,7 +366,12 @@ def test_no_plan_can_be_made(world: World, error: Exception, code: Exit) -> None
 def test_it_goes_where_it_was_meant_to(world: World) -> None:
     """Also when another node of the cluster has more memory free by the time that the plan is made again."""
     asked: list[MigrationRequest] = []
-    world.patch.setattr(engine_module, "plan", lambda request, *_: asked.append(request) or plan_of(request))
+
+    def note(request: MigrationRequest, *more: Any) -> Any:
+        asked.append(request)
+        return planned(request, *more)
+
+    world.patch.setattr(engine_module, "planned", note)
     begun = world.engine.migrate(replace(request(), service="memhog"), "")
     waiting_for(lambda: not world.engine.running(), 20)
     assert world.engine.journal.migration(begun.id).outcome is Outcome.COMMITTED
@@ -541,18 +547,18 @@ def test_a_fault_while_verifying_is_no_refusal(world: World) -> None:
     def broken(*_: Any) -> Any:
         raise KeyError("a bug")
 
-    world.patch.setattr(engine_module, "plan", broken)
+    world.patch.setattr(engine_module, "planned", broken)
     done = world.migrate()
     assert (done.outcome, exit_of(done)) == (Outcome.ROLLED_BACK, Exit.ROLLED_BACK)
     assert world.script.calls == []
 
 
 def test_the_total_is_the_work_without_the_measuring(world: World) -> None:
-    def slow_plan(asked: Any, *_: Any) -> Any:
+    def slow_plan(*asked: Any) -> Any:
         time.sleep(1.5)
-        return plan_of(asked)
+        return planned(*asked)
 
-    world.patch.setattr(engine_module, "plan", slow_plan)
+    world.patch.setattr(engine_module, "planned", slow_plan)
     done = world.migrate({"connect": lambda order: time.sleep(0.05), "reserve": lambda order: time.sleep(0.05)})
     assert 0.1 <= done.overhead.creation < 1.0
     assert 0.1 <= done.overhead.total < 1.4  # without the plan

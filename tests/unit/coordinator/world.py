@@ -58,6 +58,11 @@ def plan_of(asked: MigrationRequest, **more: Any) -> Plan:
     return Plan(**{**values, **more})
 
 
+def planned(asked: MigrationRequest, known: Any, *_: Any, **more: Any) -> tuple[Plan, Specification]:
+    """``umsui.decision.planned`` in this world."""
+    return plan_of(asked, **more), known.end(HERE).orchestrator.specification(None, "memhog")
+
+
 class Hands:
     """An orchestrator and a transport that know one service."""
 

@@ -152,7 +152,7 @@ class World:
     def warm(self, *ends: Any) -> None:
         self.asked.append(f"warm {len(ends)}")
 
-    def node(self, end: Any) -> NodeFacts:
+    def node(self, end: Any, *, taken: bool = False) -> NodeFacts:
         found: NodeFacts = self.facts.get(end.place.cluster, NODE)
         return found
 
