@@ -284,14 +284,14 @@ class Engine:
         return factory(Order(run.id, plan, spec, source, destination, run.emit, lambda: run.halted, run.agents))
 
     def prober(self, run: Run, spec: Specification) -> Prober | None:
-        """A client of the service, where it publishes a TCP port and answers there; else the log has why not."""
+        """A client of the service, where it publishes a TCP port and answers there; else the log says why not."""
         silent = []
         for prober in self.probers(run, spec):
             if not (why := prober.start()):
                 return prober
             silent.append(why)
-        if silent:
-            run.log(f"no reply to a client: {'; '.join(silent)}", "warning")
+        why = "; ".join(silent) or "it publishes no TCP port that others reach"
+        run.log(f"downtime is measured from freeze to thaw, as no client gets a reply: {why}", "warning")
         return None
 
     def probers(self, run: Run, spec: Specification) -> list[Prober]:

@@ -75,14 +75,8 @@ def pre_migration(migration_id: str) -> Failure | None:
             if step is Step.RESERVE:
                 run.vigil = Vigil(run, move)
                 run.vigil.start()
-        run.prober = run.prober or _engine.prober(run, spec)  # it may have been busy, or starting, at first
         if run.prober is not None:
             run.prober.quicken()
-        else:
-            run.log(
-                "the service does not answer on a published TCP port: downtime is measured from freeze to thaw",
-                "warning",
-            )
         began = time.time()
         with run.step(Step.ARM):
             move.arm()

@@ -5,7 +5,7 @@ Pure judgement of facts, but for ``planner.planned``, which has them probed firs
 
 from umsui.decision.cost import Forecast, Load, forecast
 from umsui.decision.doctor import doctor
-from umsui.decision.planner import Probes, Resolver, plan, planned
+from umsui.decision.planner import Probes, Resolver, planned
 from umsui.decision.preflight import blockers, preflight
 from umsui.decision.resolve import Resolution, find_cluster, find_node, find_service, resolve
 
@@ -21,7 +21,6 @@ __all__ = [
     "find_node",
     "find_service",
     "forecast",
-    "plan",
     "planned",
     "preflight",
     "resolve",

@@ -39,7 +39,7 @@ class Probes(Protocol):
         """Connect to these ends, at once."""
 
     def node(self, end: End, *, taken: bool = False) -> NodeFacts:
-        """What the node has and lacks; ``taken``: also its names and ports that are, and its images."""
+        """What the node has and lacks; ``taken``: also which names and ports are, and its images."""
 
     def service(self, end: End, name: str) -> ServiceFacts:
         """What the service is made of at this moment."""
@@ -75,17 +75,6 @@ class Probed:
     destination: NodeFacts
     link: LinkFacts
     cpu: str = ""
-
-
-def plan(
-    request: MigrationRequest,
-    resolver: Resolver,
-    probes: Probes,
-    history: Sequence[Migration] = (),
-    registry: Registry | None = None,
-) -> Plan:
-    """What ``planned`` comes to."""
-    return planned(request, resolver, probes, history, registry)[0]
 
 
 def planned(

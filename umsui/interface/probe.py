@@ -66,7 +66,7 @@ class Probes:
             list(pool.map(self._unreached, ends))
 
     def node(self, end: End, *, taken: bool = False) -> NodeFacts:
-        """What the node has and lacks; ``taken``: also its names and ports that are, and its images."""
+        """What the node has and lacks; ``taken``: also which names and ports are, and its images."""
         if not end.through_api:
             return self._node(end, taken)
         told, unreached = api_probe.node(end), self._unreached(end)

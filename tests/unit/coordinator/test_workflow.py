@@ -455,6 +455,18 @@ def test_a_name_not_seen_yet_is_looked_for(world: World) -> None:
     assert world.inventory.refreshed == 1
 
 
+def test_why_no_client_saw_it(world: World) -> None:
+    nobody = socket.create_server(("127.0.0.1", 0))
+    port = nobody.getsockname()[1]
+    nobody.close()
+    for ports, why in ((), "it publishes no TCP port"), ((Port(port, 80),), f"127.0.0.1:{port}: "):
+        world.inventory.spec = replace(SPEC, ports=ports)
+        done = world.migrate()
+        assert done.downtime_source == "freeze"
+        (told,) = [each["message"] for each in world.events(done) if "freeze to thaw" in each.get("message", "")]
+        assert why in told
+
+
 def test_downtime_is_what_a_client_saw(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     source = socket.create_server(("127.0.0.1", 0))
     port = source.getsockname()[1]

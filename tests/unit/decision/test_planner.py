@@ -7,19 +7,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from umsui.decision import plan
 from umsui.decision.preflight import blockers
 from umsui.decision.resolve import refuse_taken, resolve
 from umsui.errors import BadInput, UmsuiError, Unreachable
 from umsui.interface.facts import LinkFacts
 from umsui.model import Approach, Cluster, ClusterState, Estimate, Exit, Place, StartFirst, Strategy
 
-from .world import FACTS, MIB, NODE, REGISTRY, World, board, request, service
+from .world import FACTS, MIB, NODE, REGISTRY, World, board, plan, request, service
 
 
 def test_plan() -> None:
     world = World()
-    made = plan(request(), world, world, registry=REGISTRY)
+    made = plan(request(), world, REGISTRY)
     assert made.feasible
     assert (made.approach, made.strategy) == (Approach.ORCHESTRATOR, Strategy.STOP_COPY)
     assert made.service == "azure-lab/memhog"
@@ -33,8 +32,8 @@ def test_plan() -> None:
 
 def test_bandwidth_limit_slows_it() -> None:
     world = World()
-    free = plan(request(), world, world, registry=REGISTRY)
-    held = plan(request(bandwidth=10e6), world, world, registry=REGISTRY)
+    free = plan(request(), world, REGISTRY)
+    held = plan(request(bandwidth=10e6), world, REGISTRY)
     assert free.downtime
     assert held.downtime
     assert held.downtime.mid > 5 * free.downtime.mid
@@ -42,14 +41,14 @@ def test_bandwidth_limit_slows_it() -> None:
 
 def test_budget_refuses() -> None:
     world = World()
-    made = plan(request(max_downtime=0.2), world, world, registry=REGISTRY)
+    made = plan(request(max_downtime=0.2), world, REGISTRY)
     assert not made.feasible
     assert [f.check for f in blockers(made.findings)] == ["downtime-budget"]
 
 
 def test_nothing_feasible_is_a_finding_too() -> None:
     world = World()
-    made = plan(request(approach=Approach.SERVICE), world, world, registry=REGISTRY)
+    made = plan(request(approach=Approach.SERVICE), world, REGISTRY)
     assert made.approach is None
     assert not made.feasible
     assert made.downtime is None
@@ -64,7 +63,7 @@ def test_errors_of_probes_are_raised() -> None:
 
     world.link = broken  # type: ignore[method-assign]
     with pytest.raises(Unreachable, match="gone"):
-        plan(request(), world, world, registry=REGISTRY)
+        plan(request(), world, REGISTRY)
 
 
 @given(st.booleans(), st.booleans(), st.booleans(), st.sampled_from([None, *Approach]))
@@ -74,9 +73,9 @@ def test_law_a_blocker_makes_it_infeasible(tty: bool, criu: bool, link: bool, ap
         **{"gcp-lab": NODE if criu else replace(NODE, criu=None)},
         link=LinkFacts(reachable=link, bandwidth=1e8),
     )
-    made = plan(request(approach=approach), world, world, registry=REGISTRY)
+    made = plan(request(approach=approach), world, REGISTRY)
     assert made.feasible is not bool(blockers(made.findings))
-    assert made == plan(request(approach=approach), world, world, registry=REGISTRY)
+    assert made == plan(request(approach=approach), world, REGISTRY)
 
 
 BAD = [
@@ -170,7 +169,7 @@ def all_off(cluster: Cluster) -> Cluster:
 
 def test_a_destination_that_is_off_is_offered_to_be_started() -> None:
     world = World([all_off(each) if each.name == "gcp-lab" else each for each in board()])
-    made = plan(request(), world, world, registry=REGISTRY)
+    made = plan(request(), world, REGISTRY)
     assert not made.feasible
     assert made.start_first == StartFirst(Place("gcp-lab", "g2"), Estimate(8, 25, 90), 0.44)  # the largest
     (finding,) = blockers(made.findings)
@@ -200,7 +199,7 @@ def test_a_service_of_several_containers() -> None:
     clusters = board()
     clusters[0] = replace(clusters[0], services=(shop,))
     world = World(clusters)
-    made = plan(request("azure-lab/shop"), world, world, registry=REGISTRY)
+    made = plan(request("azure-lab/shop"), world, REGISTRY)
     assert made.feasible
     assert made.containers == ("memhog", "other")
     assert made.processes == 2

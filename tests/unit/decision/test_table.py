@@ -8,14 +8,13 @@ from typing import Any
 import pytest
 
 from umsui.agent import nested
-from umsui.decision import plan
 from umsui.interface import APPROACHES
 from umsui.interface.facts import NodeFacts, ServiceFacts
 from umsui.model import Approach, Authority, Cluster, Plan, Service, Specification
 
 from .test_recorded import HERE, IMAGE, THERE
 from .test_recorded import service as recorded
-from .world import SPEC, World, board, request, service
+from .world import SPEC, World, board, plan, request, service
 
 INSIDE = {
     "capabilities": "0000010000080100", "seccomp": 0, "no_new_privileges": 0, "read_only": False, "criu": True,
@@ -87,7 +86,7 @@ def planned(row: Row) -> Plan:
         service=row.facts,
         **{"azure-lab": on(HERE, row.engines[0]), "gcp-lab": on(THERE, row.engines[1])},
     )
-    return plan(request(), world, world, registry=APPROACHES)
+    return plan(request(), world, APPROACHES)
 
 
 @pytest.mark.parametrize("row", TABLE, ids=[row.name for row in TABLE])

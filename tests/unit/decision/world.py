@@ -6,6 +6,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
+from umsui.decision import planned
 from umsui.decision.situation import Situation
 from umsui.interface.facts import LinkFacts, NodeFacts, ServiceFacts
 from umsui.model import (
@@ -19,6 +20,7 @@ from umsui.model import (
     Outcome,
     Overhead,
     Place,
+    Plan,
     Port,
     Service,
     ServiceState,
@@ -171,3 +173,8 @@ class World:
     def link(self, source: Any, destination: Any) -> LinkFacts:
         found: LinkFacts = self.facts.get("link", LINK)
         return found
+
+
+def plan(asked: MigrationRequest, world: World, registry: Any) -> Plan:
+    """What would be done in this world."""
+    return planned(asked, world, world, registry=registry)[0]
