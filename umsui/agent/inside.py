@@ -276,7 +276,7 @@ def described(engine: Engine, found: Dict[str, Any]) -> Dict[str, Any]:
 def send_ahead(session: Channel) -> int:
     """One pass over the service's memory, while it runs (``dump`` is armed, and its way leads to a ``page-store``).
 
-    Answers how many bytes had to be sent. Raises Trouble.
+    Answers how many bytes had to be sent; they have arrived. Raises Trouble.
     """
     session.say("ahead")
     answer = session.line(PASS)

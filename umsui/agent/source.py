@@ -96,6 +96,7 @@ class Source:
         after the switch. Raises Trouble.
         """
         self.folder.note(ahead=ahead, at_once=at_once)
+        self.uplink.take_over()
         stream = self._page_stream()
         with self.lock:
             self.memory = stream
@@ -106,8 +107,7 @@ class Source:
         return {"bytes": stream.sent}
 
     def _page_stream(self) -> Memory:
-        orders = self.uplink.stream("memory", stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        return Memory(orders, self.uplink.rate, self.emit)
+        return Memory(self.uplink.page_stream(), self.uplink.rate, self.emit)
 
     def _send_ahead(self, pid: int) -> None:
         assert self.memory is not None
@@ -263,6 +263,7 @@ class Source:
         Raises Trouble; the frozen processes still have everything.
         """
         end = time.monotonic() + within
+        self.uplink.take_over()
         while self.memory is None or not self.memory.whole.wait(0.05):
             if time.monotonic() > end:
                 raise Trouble("timed-out", f"memory is still missing at the destination after {within:g} s")
@@ -379,6 +380,8 @@ class Source:
             self.guard.stdin.close()
         elif (guard_pid := self.folder.state().get("guard")) is not None:
             end_program(guard_pid, "guard")  # of an agent that has not noticed yet that its connection is gone
+        if self.folder.images.is_dir():
+            self.uplink.take_over()
         if self.memory is not None:
             self.memory.close()
         begun = [getattr(self, name) for name in ("dump", "pages", "images") if hasattr(self, name)]

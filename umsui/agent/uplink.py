@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import subprocess
 import tarfile
@@ -9,7 +10,7 @@ import time
 from typing import Any, Callable, Dict, List
 
 from umsui.agent import engines, joint
-from umsui.agent.host import Folder, Trouble, environment, run
+from umsui.agent.host import Folder, Trouble, end_program, environment, locked, run
 from umsui.agent.image import thin
 
 Emit = Callable[..., None]
@@ -72,6 +73,23 @@ class Uplink:
     def stream(self, words: str, **more: Any) -> "subprocess.Popen[bytes]":
         """A program at the destination's end of the wire."""
         return subprocess.Popen([*self.ssh(), "umsui", words], env=environment(), **more)
+
+    def take_over(self) -> None:
+        """No agent sends pages from now on but this one: one before it may not know that its connection is gone."""
+        with locked(self.folder.images):
+            state = self.folder.state()
+            if state.get("streamer", os.getpid()) != os.getpid():
+                end_program(state.get("stream", 0), "ssh")
+            self.folder.note(streamer=os.getpid())
+
+    def page_stream(self) -> "subprocess.Popen[bytes]":
+        """The stream that pages go by, and orders come back. Raises Trouble: another agent has taken it over."""
+        with locked(self.folder.images):
+            if self.folder.state().get("streamer") != os.getpid():
+                raise Trouble("taken-over", "another agent has taken this migration up")
+            stream = self.stream("memory", stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            self.folder.note(stream=stream.pid)
+        return stream
 
     def send_image(self, image: str, there: List[str]) -> Dict[str, int]:
         """The container image, without the layers that are ``there`` already; answers the bytes sent."""

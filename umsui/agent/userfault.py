@@ -163,7 +163,6 @@ class _Borrowed:
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
-        self.gate = self._system_call_instruction()
         self._ptrace(PTRACE_SEIZE, SUSPEND_SECCOMP)
         self.saved = _Registers()
         self.signals: List[int] = []  # that came for it meanwhile: it gets them when it goes on
@@ -172,6 +171,7 @@ class _Borrowed:
             while (status := self._stopped(STOPS)) >> 16 != EVENT_STOP:
                 self._ptrace(PTRACE_CONT, os.WSTOPSIG(status))  # a signal was first: it gets it, and stops for us then
             self._ptrace(PTRACE_GETREGS, ctypes.addressof(self.saved))
+            self.gate = self._system_call_instruction()  # of the program that it is now: one exec may have been before
         except OSError:
             with contextlib.suppress(OSError):  # one that does not stop is let go when this thread ends
                 self._ptrace(PTRACE_DETACH)

@@ -47,7 +47,7 @@ int read_line(int fd, char *line, size_t size); /* length without the newline; -
 int say(const char *format, ...) __attribute__((format(printf, 1, 2))); /* to the connection */
 
 /* pages.c */
-int send_ahead(pid_t root, int pages); /* one pass over its memory; says "passed BYTES" */
+int send_ahead(pid_t root, int pages); /* one pass over its memory; says "passed BYTES" when they are there */
 int has_gone_ahead(void);
 void name_known(int criu, int pages); /* CRIU's stream to the wire, until it ends */
 void put_back(int server);            /* the wire to CRIU's page server, until one of them ends */

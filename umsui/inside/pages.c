@@ -22,11 +22,11 @@
 enum { PAGE = 4096, WORDS = PAGE / 8, RUN = 64, LOOK = 1 << 14, TYPICAL = 1 << 14 };
 
 /* What travels, one of these and what is said to follow. Both ends have the same byte order. */
-enum { KEEP = 1, BYTES, KNOWN };
+enum { KEEP = 1, BYTES, KNOWN, MARK };
 struct record {
     uint32_t kind;
     uint32_t count; /* KEEP: so many pages follow, to be kept after those that are; BYTES: so many bytes of CRIU's follow;
-                       KNOWN: so many pages of CRIU's that are kept */
+                       KNOWN: so many pages of CRIU's that are kept; MARK: to be answered with a byte */
     uint64_t first; /* KNOWN: from this one on, in the order in which they came */
 };
 
@@ -164,12 +164,21 @@ static int offer_process(pid_t pid) { /* how often that failed */
     return broken;
 }
 
+/* Until the other end has all of it: what were still on the way would go while the service stands still. */
+static int arrive(void) {
+    struct record mark = {.kind = MARK};
+    struct pollfd ends[2] = {{.fd = wire, .events = POLLIN}, {.fd = connection, .events = POLLRDHUP}};
+    char answer;
+    if (write_all(wire, &mark, sizeof mark) || poll(ends, 2, -1) < 0 || ends[1].revents) return -1;
+    return read(wire, &answer, 1) == 1 ? 0 : -1;
+}
+
 int send_ahead(pid_t root, int pages) {
     if (!slots && begin_knowing()) return -1;
     wire = pages;
     sent = seen = broken = 0;
     fresh.head = (struct record){.kind = KEEP};
-    if (walk(root, offer_process) || flush_fresh()) return -1;
+    if (walk(root, offer_process) || flush_fresh() || arrive()) return -1;
     most = seen + seen / 4;
     return say("passed %zu\n", sent * PAGE);
 }
@@ -346,7 +355,8 @@ void put_back(int server) {
         if (read_all(connection, &record, sizeof record)) return;
         int failed = record.kind == KEEP ? keep(store, record.count)
                      : record.kind == BYTES ? pass_bytes(server, record.count)
-                     : record.kind == KNOWN ? give(store, server, record.first, record.count) : -1;
+                     : record.kind == KNOWN ? give(store, server, record.first, record.count)
+                     : record.kind == MARK  ? write_all(connection, "", 1) : -1;
         if (failed) return;
     }
 }

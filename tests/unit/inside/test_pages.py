@@ -6,6 +6,7 @@ CRIU is played by this test, in its own protocol; the supervisor's two ends are 
 from __future__ import annotations
 
 import random
+import select
 import shutil
 import socket
 import struct
@@ -123,6 +124,25 @@ def test_what_arrives_is_what_was_sent(end: Path, seed: int, new: bool) -> None:
     assert server.recv(len(header(new, CLOSE)), socket.MSG_WAITALL) == header(new, CLOSE)
     server.sendall(b"\0\0\0\0")
     assert criu.recv(4, socket.MSG_WAITALL) == b"\0\0\0\0"
+    server.close()
+    criu.close()
+    assert [each.wait(10) for each in (there, source)] == [0, 0]
+
+
+def test_a_pass_ends_when_it_has_arrived(end: Path) -> None:
+    (wire, far), (criu, ours), (server, theirs) = (socket.socketpair() for _ in range(3))
+    wire.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 << 20)  # room for all of it on the way
+    source = begin(end, ["1"], wire, ours)
+    assert source.stdin is not None
+    assert source.stdout is not None
+    source.stdin.write(random.Random(7).randbytes(256 * PAGE))
+    source.stdin.flush()
+    sent = select.select([source.stdout], [], [], 0.5)[0]
+    there = begin(end, [], far, theirs)
+    for each in (wire, far, ours, theirs):
+        each.close()
+    assert source.stdout.readline().startswith(b"passed ")
+    assert not sent
     server.close()
     criu.close()
     assert [each.wait(10) for each in (there, source)] == [0, 0]
