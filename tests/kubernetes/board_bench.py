@@ -25,8 +25,9 @@ from pathlib import Path
 from umsui.config import ClusterConfig, Config, CoordinatorConfig
 from umsui.coordinator.bus import Bus
 from umsui.coordinator.inventory import Inventory
+from umsui.coordinator.quiet import Quiet
 cluster = ClusterConfig(name="k", provider="onprem", orchestrator="kubernetes", kubeconfig=Path(sys.argv[1]))
-inventory = Inventory(Config(clusters=(cluster,)), Bus(), list)
+inventory = Inventory(Config(clusters=(cluster,)), Bus(), list, Quiet())
 began = time.time()
 inventory.start()
 known = None

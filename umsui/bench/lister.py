@@ -18,6 +18,7 @@ from umsui.config import ClusterConfig, Config, CoordinatorConfig
 from umsui.coordinator.bus import Bus
 from umsui.coordinator.fleet import Fleet
 from umsui.coordinator.inventory import Inventory
+from umsui.coordinator.quiet import Quiet
 
 SETTLE = 2.5  # seconds after a list in which a publication would have come
 TIMEOUT = 240.0
@@ -136,7 +137,7 @@ def board(order: dict[str, Any]) -> tuple[Listener, Inventory, Fleet]:
     """The coordinator's inventory, not started, all imports done."""
     bus, cluster = Listener(), config(order)
     settings = CoordinatorConfig(poll_cloud=3600)
-    inventory = Inventory(Config(clusters=(cluster,), coordinator=settings), bus, lambda: ())
+    inventory = Inventory(Config(clusters=(cluster,), coordinator=settings), bus, lambda: (), Quiet())
     fleet = inventory.fleet(cluster.name)
     _ = fleet.provider.client  # type: ignore[attr-defined]
     return bus, inventory, fleet

@@ -19,6 +19,7 @@ from umsui.coordinator.inventory import Inventory
 from umsui.coordinator.journal import AlreadyDecided, Decision, Journal
 from umsui.coordinator.operations import Operations
 from umsui.coordinator.prober import Address, Prober
+from umsui.coordinator.quiet import Quiet
 from umsui.coordinator.run import CANCELLED, Run
 from umsui.core.agents import Agents
 from umsui.decision import find_cluster, planned, resolve
@@ -76,7 +77,8 @@ class Engine:
         self.config = config
         self.journal = journal
         self.bus = bus
-        self.inventory = Inventory(config, bus, self.running)
+        self.quiet = Quiet()
+        self.inventory = Inventory(config, bus, self.running, self.quiet)
         self.links = Links()
         self.operations = Operations(self.inventory)
         self._runs: dict[str, Run] = {}
@@ -316,6 +318,7 @@ class Engine:
     def forget(self, run: Run) -> None:
         """It has ended."""
         run.close()
+        self.quiet.end(run.id)
         with self._lock:
             self._runs.pop(run.id, None)
         self.inventory.look(run.migration.source, run.migration.destination)

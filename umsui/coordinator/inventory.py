@@ -16,6 +16,7 @@ from umsui.coordinator.bus import Bus
 from umsui.coordinator.codec import encode
 from umsui.coordinator.fleet import OFF, Fleet, has_provider, managed_name
 from umsui.coordinator.picture import Moves, ageless, marked, slim, together, usual_approach
+from umsui.coordinator.quiet import Quiet
 from umsui.coordinator.watcher import Watcher
 from umsui.errors import BadInput, UmsuiError, Unreachable
 from umsui.interface.protocol import End
@@ -48,11 +49,12 @@ Running = Callable[[], Sequence[Migration]]
 class Inventory:
     """All clusters of the config, as they are known now. ``running`` are the migrations that go on."""
 
-    def __init__(self, config: Config, bus: Bus, running: Running) -> None:
+    def __init__(self, config: Config, bus: Bus, running: Running, quiet: Quiet) -> None:
         self._config = config
         self._clusters = {cluster.name: cluster for cluster in config.clusters}
         self._bus = bus
         self._running = running
+        self._quiet = quiet
         self._stop = threading.Event()
         self._told: dict[str, Cluster] = {}
         self._dirty: set[str] = set()
@@ -144,7 +146,9 @@ class Inventory:
     def _run(self, watchers: Iterable[Watcher]) -> None:
         for watcher in watchers:
             name = f"node {watcher.place.cluster}/{watcher.place.node}"
-            threading.Thread(target=watcher.run, args=(self._pause, self._stop), name=name, daemon=True).start()
+            threading.Thread(
+                target=watcher.run, args=(self._pause, self._stop, self._quiet), name=name, daemon=True
+            ).start()
 
     def stop(self) -> None:
         """Poll no more."""

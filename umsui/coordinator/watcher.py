@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from umsui.adapters import Orchestrator, Transport
 from umsui.config import ClusterConfig, NodeConfig
 from umsui.coordinator.history import History
+from umsui.coordinator.quiet import Quiet
 from umsui.errors import HostKeyChanged, UmsuiError
 from umsui.interface.protocol import End
 from umsui.model import ClusterState, Node, Place, Service
@@ -74,12 +75,17 @@ class Watcher:
 
     # -- its thread -------------------------------------------------------------------------------------------------
 
-    def run(self, pause: Callable[[], float], stop: threading.Event) -> None:
-        """Poll until ``stop``, every ``pause()`` seconds; more and more rarely while it does not answer."""
+    def run(self, pause: Callable[[], float], stop: threading.Event, quiet: Quiet) -> None:
+        """Poll until ``stop``, every ``pause()`` seconds; more and more rarely while it does not answer.
+
+        Not in the middle of a switch, unless somebody wants to know.
+        """
         while not (stop.is_set() or self._retired):
             self.poll()
             wait = pause() if not self.failures else min(BACKOFF, pause() * 2**self.failures)
-            self._asked.wait(wait * random.uniform(0.9, 1.1))  # noqa: S311 - jitter: nodes must not be polled in step
+            wait *= random.uniform(0.9, 1.1)  # noqa: S311 - jitter: nodes must not be polled in step
+            if not self._asked.wait(wait):
+                quiet.rest(self._asked)
         if self._transport is not None:
             self._transport.close()
 

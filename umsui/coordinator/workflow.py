@@ -78,8 +78,11 @@ def pre_migration(migration_id: str) -> Failure | None:
         if run.prober is not None:
             run.prober.quicken()
         began = time.time()
+        _engine.quiet.begin(migration_id)
         with run.step(Step.ARM):
             move.arm()
+        if run.vigil is not None:
+            run.vigil.hold()
         run.idle = max(0.0, began + SETTLE - time.time()) if run.prober else 0.0
         time.sleep(run.idle)
     except Exception as error:  # whatever it is, what was touched must be undone
@@ -170,6 +173,8 @@ def migration_phase(migration_id: str) -> Failure | None:
         return failure_of(Cancelled(CANCELLED), run)
     except Exception as error:  # whatever it is, the service must go on
         return None if journal.decision(migration_id) is Decision.COMMIT else failure_of(error, run)
+    finally:
+        _engine.quiet.end(migration_id)
     return None
 
 

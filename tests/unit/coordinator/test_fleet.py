@@ -17,6 +17,7 @@ from umsui.coordinator import operations as operations_module
 from umsui.coordinator.inventory import Inventory
 from umsui.coordinator.operations import Operations
 from umsui.coordinator.picture import MANY, slim
+from umsui.coordinator.quiet import Quiet
 from umsui.errors import BadInput, Forbidden, NotLoggedIn, Throttled, UmsuiError, Unreachable
 from umsui.model import ClusterState, Machine, ManagedCluster, Node, Place, Power, Service, ServiceState
 
@@ -112,7 +113,7 @@ def start(cloud: Cloud) -> Iterator[Start]:
         )
         bus: Any = Listener()
         settings = CoordinatorConfig(poll_watched=0.5, poll_idle=1, poll_cloud=3600)
-        inventory = Inventory(Config(clusters=configs, coordinator=settings), bus, lambda: ())
+        inventory = Inventory(Config(clusters=configs, coordinator=settings), bus, lambda: (), Quiet())
         inventory.told = bus.told  # type: ignore[attr-defined]
         made.append(inventory)
         inventory.start()

@@ -12,6 +12,7 @@ from tests.waiting import waiting_for
 from umsui.config import ClusterConfig, Config, CoordinatorConfig, NodeConfig
 from umsui.coordinator import inventory as inventory_module
 from umsui.coordinator.inventory import Inventory
+from umsui.coordinator.quiet import Quiet
 from umsui.errors import BadInput, HostKeyChanged, TimedOut, Unreachable
 from umsui.model import ClusterState, Migration, Node, Place, Service, ServiceState, Step
 
@@ -71,7 +72,7 @@ class World:
             **{"poll_watched": 0.02, "poll_idle": 0.02, "timeout": 0.3, "probe_interval": 0.005, **settings}
         )
         config = Config.model_construct(clusters=clusters or tuple(usual), coordinator=coordinator, path=None)
-        made = Inventory(config, self, lambda: self.running)  # type: ignore[arg-type]
+        made = Inventory(config, self, lambda: self.running, Quiet())  # type: ignore[arg-type]
         self.made.append(made)
         return made
 
