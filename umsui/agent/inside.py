@@ -11,7 +11,6 @@ import fcntl
 import json
 import os
 import socket
-import stat
 import subprocess
 import threading
 import time
@@ -22,10 +21,10 @@ from umsui.agent import engines
 from umsui.agent.engine import Engine
 from umsui.agent.host import Folder, Trouble, environment, widen
 from umsui.agent.passes import until_little
+from umsui.agent.talk import enter
 
 INIT = "/umsui/init"
 PASSIVE = "/umsui/state/passive"  # tells the supervisor to wait for a restore
-ROOM = ("dev", "shm", ".umsui")  # where its sockets are
 PATIENCE = 20.0  # seconds for an answer that needs no work
 CHUNK = 1 << 20
 F_SETPIPE_SZ = 1031  # Linux; the fcntl module names it from Python 3.10 on
@@ -237,30 +236,6 @@ def adopted(process: "subprocess.Popen[bytes]") -> "subprocess.Popen[bytes]":
         assert file is not None
         file.close()
     return process
-
-
-def enter(pid: int, name: str) -> socket.socket:
-    """Connect to a socket of the container whose first process is ``pid``. Raises OSError.
-
-    Step by step and following no link: the service could put one there that leads out of the container.
-    """
-    at = os.open(f"/proc/{pid}/root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        for part in ROOM:
-            below = os.open(part, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=at)
-            os.close(at)
-            at = below
-        target = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=at)
-    finally:
-        os.close(at)
-    try:
-        if not stat.S_ISSOCK(os.fstat(target).st_mode):
-            raise FileNotFoundError(f"/{'/'.join(ROOM)}/{name} is no socket")
-        end = socket.socket(socket.AF_UNIX)
-        end.connect(f"/proc/self/fd/{target}")
-    finally:
-        os.close(target)
-    return end
 
 
 def described(engine: Engine, found: Dict[str, Any]) -> Dict[str, Any]:

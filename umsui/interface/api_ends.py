@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import cached_property
 from typing import Any, Protocol, cast
 
 from umsui.adapters import ApiOrchestrator
+from umsui.agent import talk
 from umsui.agent.host import Trouble
 from umsui.agent.inside import INIT
 from umsui.agent.service_level import CHECKPOINT
@@ -114,9 +117,15 @@ class HostEnd:
         self._sessions: dict[str, Session] = {}
         self.inside = RemoteInside(self._talk)
 
+    @cached_property
+    def _container(self) -> tuple[str, str]:
+        """Its process and its id; if it is started anew meanwhile, the migration ends with that."""
+        found = self._end.orchestrator.raw(self._end.transport, self._service)
+        return str(found["State"]["Pid"]), str(found["Id"])
+
     def _talk(self, name: str) -> subprocess.Popen[bytes]:
-        more = [name] if name != "talk" else []
-        words = [self._end.orchestrator.name, "exec", "-i", self._service, INIT, "--talk", *more]
+        pid, container = self._container
+        words = ["python3", "-ISc", inspect.getsource(talk), pid, name, container]
         argv = self._end.transport.program(words if self._end.user == "root" else ["sudo", "-n", *words])
         ends = subprocess.PIPE
         return subprocess.Popen(argv, stdin=ends, stdout=ends, stderr=ends, start_new_session=True)

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import socket
 import stat
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import pytest
 
+from umsui.agent import talk
 from umsui.agent.facts import unix_time
 from umsui.agent.host import Folder, Trouble
-from umsui.agent.inside import Channel, enter, passes, serve
+from umsui.agent.inside import Channel, passes, serve
 from umsui.agent.inside_files import differing, in_memory, listed, parse
+from umsui.agent.talk import enter
 
 DIR, FILE, LINK = stat.S_IFDIR | 0o755, stat.S_IFREG | 0o644, stat.S_IFLNK | 0o777
 OLD, CREATED, NEW = 100, 1000, 2000
@@ -139,7 +145,7 @@ def test_a_pass_that_failed_says_why() -> None:
 
 def test_no_link_leads_out_of_the_container(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The service may put anything into its own /dev/shm; the agent, as root, must not follow it."""
-    monkeypatch.setattr("umsui.agent.inside.ROOM", tuple(str(tmp_path).strip("/").split("/")))
+    monkeypatch.setattr("umsui.agent.talk.ROOM", tuple(str(tmp_path).strip("/").split("/")))
     elsewhere = tmp_path / "elsewhere"
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(str(elsewhere))
@@ -156,6 +162,40 @@ def test_no_link_leads_out_of_the_container(tmp_path, monkeypatch: pytest.Monkey
     enter(os.getpid(), "elsewhere").close()
     thread.join()
     listener.close()
+
+
+def test_the_way_in_is_also_a_program_of_its_own(short: Path) -> None:
+    """As a coordinator on another machine starts it: what it is told goes in, and what is said comes out."""
+    room = tuple(str(short).strip("/").split("/"))
+    text = inspect.getsource(talk).replace('("dev", "shm", ".umsui")', repr(room))
+    groups = Path("/proc/self/cgroup").read_text().split()[0]
+
+    def program(*words: str) -> subprocess.Popen[bytes]:
+        argv = [sys.executable, "-ISc", text, str(os.getpid()), *words]
+        return subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(short / "talk"))
+        listener.listen()
+        listener.settimeout(20)
+        with program("talk", groups) as joined:
+            there, _ = listener.accept()
+            threading.Thread(target=there.sendall, args=(b"much" * 500_000,)).start()
+            assert joined.stdin is not None
+            assert joined.stdout is not None
+            joined.stdin.write(b"status\n")
+            joined.stdin.close()
+            with there, there.makefile("rb") as words:
+                assert joined.stdout.read(2_000_000) == b"much" * 500_000
+                assert words.read() == b"status\n"  # and the end of it
+            assert joined.stdout.read() == b""
+            assert joined.wait(20) == 0
+        with program("talk", "another") as refused:
+            assert b"is not of the container another" in refused.communicate()[1]
+            assert refused.returncode == 1
+    with program("nothing", groups) as refused:
+        assert b"umsui does not listen in the container" in refused.communicate()[1]
+        assert refused.returncode == 1
 
 
 @pytest.mark.parametrize("words", [[], ["thaw"], ["go"], ["dump"], ["pack", "/"]])
