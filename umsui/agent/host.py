@@ -296,8 +296,8 @@ def stat_of(pid: int) -> List[str]:
 
 
 def alive(pid: int) -> bool:
-    """Whether a process is there and no zombie."""
-    return stat_of(pid)[:1] not in ([], ["Z"])
+    """Whether a process is there, no zombie, and not just being taken off the list."""
+    return stat_of(pid)[:1] not in ([], ["Z"], ["X"])
 
 
 def started(pid: int) -> int:

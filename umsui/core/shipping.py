@@ -61,7 +61,7 @@ class Package:
 
 @cache
 def package() -> Package:
-    """Pack ``umsui.agent`` (about 124 kB)."""
+    """Pack ``umsui.agent`` (about 130 kB)."""
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
 

@@ -164,7 +164,7 @@ static int offer_process(pid_t pid) { /* how often that failed */
     return broken;
 }
 
-/* Until the other end has all of it: what were still on the way would go while the service stands still. */
+/* Until the other end has all of it: what is on the way would arrive while the service stands still. */
 static int arrive(void) {
     struct record mark = {.kind = MARK};
     struct pollfd ends[2] = {{.fd = wire, .events = POLLIN}, {.fd = connection, .events = POLLRDHUP}};
