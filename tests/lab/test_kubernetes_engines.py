@@ -64,7 +64,7 @@ def test_a_service_goes_through_all_orchestrators_and_comes_home(everywhere: Clu
     checksum = memhog(lab, "azure-1", "/checksum", 8100)
 
     def move(service: str, to: str) -> None:
-        done = umsui("migrate", service, "--to", to, "--approach", "service", "--json", "--yes")
+        done = umsui("migrate", service, "--to", to, *NODE.get(to, ()), "--approach", "service", "--json", "--yes")
         assert done.code == 0, f"{done.err}{done.out}"
         assert done.document["outcome"] == "committed"
         assert done.document["downtime_source"] == "client"
