@@ -141,9 +141,9 @@ class Source:
             "images", stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
         for root in self.roots:
-            root.always = shared_maps(cgroup.pids(), root.name)
+            root.always = sync.shared_maps(cgroup.pids(), root.name)
             for other in root.also:  # containers of the same service that have it, too
-                root.always |= shared_maps(Cgroup(other["pid"]).pids(), other["inside"])
+                root.always |= sync.shared_maps(Cgroup(other["pid"]).pids(), other["inside"])
         self.warm = [sync.start(root, self.uplink.shell(), self._log(root), self.uplink.rate) for root in self.roots]
         if lazy:
             criu.raise_pipe_limit()
@@ -390,18 +390,3 @@ class Source:
             process.wait()
         self.uplink.hang_up()
         self.folder.remove()
-
-
-def shared_maps(pids: List[int], inside: str) -> "set[str]":
-    """The files below ``inside`` that processes have mapped shared and writable, relative to it."""
-    found = set()
-    for pid in pids:
-        try:
-            maps = Path(f"/proc/{pid}/maps").read_text().splitlines()
-        except OSError:
-            continue  # it has just ended
-        for line in maps:
-            parts = line.split(None, 5)
-            if len(parts) == 6 and "w" in parts[1] and parts[1].endswith("s") and parts[5].startswith(inside):
-                found.add(os.path.relpath(parts[5], inside))
-    return found

@@ -230,3 +230,18 @@ def _prune(root: Root, shell: str, log: Path, rate: float) -> None:
                 raise
         else:
             return
+
+
+def shared_maps(pids: List[int], inside: str) -> "set[str]":
+    """The files below ``inside`` that processes have mapped shared and writable, relative to it."""
+    found = set()
+    for pid in pids:
+        try:
+            maps = Path(f"/proc/{pid}/maps").read_text().splitlines()
+        except OSError:
+            continue  # it has just ended
+        for line in maps:
+            parts = line.split(None, 5)
+            if len(parts) == 6 and "w" in parts[1] and parts[1].endswith("s") and parts[5].startswith(inside):
+                found.add(os.path.relpath(parts[5], inside))
+    return found

@@ -119,9 +119,12 @@ class HostEnd:
 
     @cached_property
     def _container(self) -> tuple[str, str]:
-        """Its process and its id; if it is started anew meanwhile, the migration ends with that."""
-        found = self._end.orchestrator.raw(self._end.transport, self._service)
-        return str(found["State"]["Pid"]), str(found["Id"])
+        """Its process and its id, as they were when last looked at (``identity``). Raises Trouble when it is gone."""
+        try:
+            found = self._end.orchestrator.raw(self._end.transport, self._service)
+        except BadInput as error:
+            raise Trouble("no-agent-inside", error.message) from error
+        return str(found["State"].get("Pid", 0)), str(found["Id"])
 
     def _talk(self, name: str) -> subprocess.Popen[bytes]:
         pid, container = self._container
@@ -209,6 +212,7 @@ class HostEnd:
         """The container's id and process."""
         found = self._end.orchestrator.raw(self._end.transport, self._service)
         state = found["State"]
+        self._container = str(state.get("Pid", 0)), str(found["Id"])
         created = re.sub(r"(\.\d{6})\d*", r"\1", str(found["Created"]))
         return {
             "created": str(int(datetime.fromisoformat(created).timestamp())),

@@ -12,10 +12,12 @@ import pytest
 from umsui.agent import userfault
 from umsui.agent.host import alive
 
+pytestmark = pytest.mark.skipif(
+    os.geteuid() != 0 or not userfault.can_track(), reason="needs root and Linux 6.7 on x86-64"
+)
 FORKS = 'n=0; while :; do n=$((n+1)); (:); echo $n > "$0"; done'  # a SIGCHLD for each
 
 
-@pytest.mark.skipif(os.geteuid() != 0 or not userfault.can_track(), reason="needs root and Linux 6.7 on x86-64")
 def test_signals_that_come_meanwhile(tmp_path: Path) -> None:
     count = tmp_path / "count"
 
@@ -38,7 +40,6 @@ def test_signals_that_come_meanwhile(tmp_path: Path) -> None:
             process.kill()
 
 
-@pytest.mark.skipif(os.geteuid() != 0 or not userfault.can_track(), reason="needs root and Linux 6.7 on x86-64")
 def test_one_that_is_just_beginning_or_ending_is_no_failure() -> None:
     borrowed, missed, failed = 0, 0, []
     with subprocess.Popen(["sh", "-c", "while :; do /bin/true; done"]) as shell:
