@@ -47,7 +47,8 @@ def wait_for_step(migration: str, step: str, state: str = "started") -> None:
                     return
         finally:
             watch.kill()
-    raise AssertionError(f"{step} was never {state}")
+    ended = umsui("migrations", migration, "--json").document
+    raise AssertionError(f"{step} was never {state}: {json.dumps(ended, indent=1)}")
 
 
 def memhog(lab: RunningLab, host: str, path: str = "/", port: int = 8000) -> dict[str, Any]:
