@@ -203,6 +203,8 @@ def _conclude(run: Run, outcome: Outcome, failure: Failure | None) -> str:
         fix = f"{failure.fix or 'see what the message says, and mend it'}; then: umsui resolve {run.id}"
         failure = replace(failure, fix=fix)
     ended = run.conclude(outcome, failure)
+    if failure is not None:
+        log.warning("migration %s: %s, in %s: %s", run.id, ended.value, failure.step, failure.message)
     _engine.forget(run)
     return ended.value
 
