@@ -33,6 +33,9 @@ PRIOR_WEIGHT = 3  # so many migrations count as much as the prior
 RATIO_BOUNDS = (0.2, 10.0)  # a migration during which the machine slept teaches nothing
 WINDOW = 50
 
+Clusters = tuple[str, str]  # source and destination
+Ratios = dict[Clusters | None, list[float]]  # measured over modelled; None: wherever it was
+
 
 @dataclass(frozen=True, slots=True)
 class Load:
@@ -56,8 +59,18 @@ class Forecast:
     total: Estimate
 
 
-def forecast(approach: Approach, strategy: Strategy, load: Load, history: Iterable[Migration] = ()) -> Forecast:
-    """The prediction for one approach and strategy; ``history`` in any order."""
+def forecast(
+    approach: Approach,
+    strategy: Strategy,
+    load: Load,
+    history: Iterable[Migration] = (),
+    between: Clusters | None = None,
+) -> Forecast:
+    """The prediction for one approach and strategy; ``history`` in any order.
+
+    What was moved ``between`` the same source and destination cluster counts alone, where there is any: their
+    engines, machines and link are what the model knows least of.
+    """
     past = [m for m in history if m.approach is approach and m.strategy is strategy]
     whole = stop_copy_downtime(approach, load)
     frozen, look = load.memory, 0.0
@@ -67,8 +80,8 @@ def forecast(approach: Approach, strategy: Strategy, load: Load, history: Iterab
     down = look + stop_copy_downtime(approach, replace(load, memory=frozen))
     total = CREATION + ahead(load) + whole + AFTERWARDS
     return Forecast(
-        downtime=_learned(down, past, "downtime", _measured_downtime),
-        total=_learned(total, past, "total", lambda m: m.overhead.total or None),
+        downtime=_learned(down, model_ratios(past, "downtime", _measured_downtime), between),
+        total=_learned(total, model_ratios(past, "total", lambda m: m.overhead.total or None), between),
     )
 
 
@@ -113,31 +126,32 @@ def _measured_downtime(migration: Migration) -> float | None:
     return migration.downtime
 
 
-def _learned(
-    base: float, past: Sequence[Migration], key: str, measured: Callable[[Migration], float | None]
-) -> Estimate:
+def _learned(base: float, known: Ratios, between: Clusters | None) -> Estimate:
     """Scale the model's answer by the median ratio of measured to modelled; the spread of ratios is the interval."""
-    ratios = model_ratios(past, key, measured)
+    ratios = known.get(between) or known[None]
     scale = _scale(ratios)
     low, high = _spread([ratio / scale for ratio in ratios])
     mid = base * scale
     return Estimate(low=mid * low, mid=mid, high=mid * high)
 
 
-def model_ratios(past: Iterable[Migration], key: str, measured: Callable[[Migration], float | None]) -> list[float]:
-    """Measured over what the bare model had said, oldest first.
+def model_ratios(past: Iterable[Migration], key: str, measured: Callable[[Migration], float | None]) -> Ratios:
+    """Measured over what the bare model had said, oldest first: by clusters, and all of them as None.
 
     A recorded prediction was itself scaled by what was known then. That scale is worked out again here, in the same
     order, and taken out: otherwise each good prediction would unlearn what made it good.
     """
-    ratios: list[float] = []
+    everywhere: list[float] = []
+    ratios: Ratios = {None: everywhere}
     committed = (m for m in past if m.outcome is Outcome.COMMITTED and m.finished is not None)
     for migration in sorted(committed, key=lambda m: (m.started, m.id)):
         predicted, seen = migration.predicted.get(key), measured(migration)
         if not predicted or len(predicted) != 3 or predicted[1] < 1e-6 or not seen or seen <= 0:
             continue
-        ratio = seen / (predicted[1] / _scale(ratios))
-        ratios.append(min(max(ratio, RATIO_BOUNDS[0]), RATIO_BOUNDS[1]))
+        here = ratios.setdefault((migration.source.cluster, migration.destination.cluster), [])
+        ratio = seen / (predicted[1] / _scale(here or everywhere))
+        for each in (here, everywhere):
+            each.append(min(max(ratio, RATIO_BOUNDS[0]), RATIO_BOUNDS[1]))
     return ratios
 
 

@@ -128,7 +128,7 @@ def judge(question: Question, registry: Registry, approach: Approach, strategy: 
     reason, fix = _obstacle(question, registry, approach, strategy)
     if reason:
         return Verdict(approach, strategy, feasible=False, reason=reason, fix=fix)
-    cost = forecast(approach, strategy, question.load, question.history)
+    cost = forecast(approach, strategy, question.load, question.history, (source.name, destination.name))
     words = f"{source.orchestrator} to {destination.orchestrator}, {_NEEDS[approach][1]}"
     if strategy is Strategy.POST_COPY:
         words += (

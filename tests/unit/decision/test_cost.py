@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from umsui.decision.cost import FIXED, Forecast, Load, forecast, stop_copy_downtime
-from umsui.model import Approach, Migration, Outcome, Strategy
+from umsui.model import Approach, Migration, Outcome, Place, Strategy
 
 from .world import MIB, migration
 
@@ -87,6 +89,23 @@ def test_interval_from_the_spread() -> None:
     tame = [migration(n, base, base) for n in range(10)]
     wide, narrow = (forecast(ORCHESTRATOR, STOP, load, past).downtime for past in (wild, tame))
     assert wide.high - wide.low > 3 * (narrow.high - narrow.low)
+
+
+def test_what_was_moved_between_the_same_clusters_counts_where_there_is_any() -> None:
+    """Elsewhere reality is three times the model, here half of it: both are learned, and neither spoils the other."""
+    load, history = Load(64 * MIB, bandwidth=117e6), []
+    bare = stop_copy_downtime(ORCHESTRATOR, load)
+    here, elsewhere = ("azure-lab", "gcp-lab"), ("gcp-lab", "azure-lab")
+    for number in range(12):
+        between, truth = (elsewhere, 3 * bare) if number % 3 else (here, bare / 2)
+        said = forecast(ORCHESTRATOR, STOP, load, history, between).downtime.mid
+        ends = {"source": Place(between[0], "n"), "destination": Place(between[1], "n")}
+        history.append(replace(migration(number, truth, said), **ends))
+    for between, truth in ((here, bare / 2), (elsewhere, 3 * bare)):
+        assert forecast(ORCHESTRATOR, STOP, load, history, between).downtime.mid == pytest.approx(truth)
+    unknown = forecast(ORCHESTRATOR, STOP, load, history, ("azure-lab", "onprem-lab")).downtime
+    assert unknown == forecast(ORCHESTRATOR, STOP, load, history).downtime
+    assert unknown.mid == pytest.approx(3 * bare)  # as most
 
 
 def test_what_did_not_commit_teaches_nothing() -> None:
