@@ -295,7 +295,7 @@ class Destination:
         """Bytes of memory that have arrived."""
         paged = self.folder.control / "arrived"
         dumped = sum(path.stat().st_size for path in self.folder.images.glob("pages-*.img"))
-        return {"memory": dumped + (int(paged.read_text() or 0) if paged.exists() else 0)}
+        return {"memory": dumped + (int(paged.read_text()) if paged.exists() else 0)}
 
     def fetched(self, within: float) -> Dict[str, bool]:
         """Until the pager has put the last page in its place. Raises Trouble."""

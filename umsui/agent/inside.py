@@ -19,7 +19,7 @@ from typing import Any, Dict, List, NoReturn, Optional
 
 from umsui.agent import engines
 from umsui.agent.engine import Engine
-from umsui.agent.host import Folder, Trouble, environment, widen
+from umsui.agent.host import Folder, Trouble, environment, widen, write_atomically
 from umsui.agent.passes import until_little
 from umsui.agent.talk import enter
 
@@ -280,7 +280,7 @@ def serve(folder: Folder, words: List[str]) -> NoReturn:
     channel = Inside(engines.of(folder), folder.state()["container"]).open()
     channel.say(" ".join(words))
     if arrived is not None:
-        arrived.write_text("0")
+        write_atomically(arrived, "0")
     with contextlib.suppress(OSError):  # standard input may be a socket instead
         fcntl.fcntl(0, F_SETPIPE_SZ, CHUNK)
     if channel.direct:
@@ -302,10 +302,10 @@ def _take(channel: Channel, rate: float, arrived: Optional[Path]) -> None:
         now = time.monotonic()
         if arrived is not None and now - told > NOTED_EACH:
             told = now
-            arrived.write_text(str(moved))
+            write_atomically(arrived, str(moved))
         if rate:
             due = max(due, now) + len(part) / rate
             time.sleep(max(0.0, due - now))
     if arrived is not None:
-        arrived.write_text(str(moved))
+        write_atomically(arrived, str(moved))
     channel.finish()

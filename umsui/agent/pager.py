@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Callable, Deque, Dict, List, Optional, Set, Tuple
 
 from umsui.agent import pages, userfault
-from umsui.agent.host import Folder
+from umsui.agent.host import Folder, write_atomically
 from umsui.agent.pagemap import lazy_pages
 from umsui.agent.pages import Frame
 from umsui.agent.ranges import Range, Ranges
@@ -110,7 +110,7 @@ class Pager:
         return max(0.0, min(self.calm_at, self.hurry_at) - time.monotonic())
 
     def _note(self) -> None:
-        (self.folder.control / "arrived").write_text(str(self.received))
+        write_atomically(self.folder.control / "arrived", str(self.received))
 
     def _watch(self, source: "socket.socket | int", body: Callable[[], None]) -> None:
         self.selector.register(source, selectors.EVENT_READ, body)

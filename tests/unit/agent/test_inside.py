@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import os
 import socket
@@ -13,9 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from umsui.agent import talk
+from umsui.agent import inside, talk
+from umsui.agent.destination import Destination
 from umsui.agent.facts import unix_time
-from umsui.agent.host import Folder, Trouble
+from umsui.agent.host import Folder, Trouble, write_atomically
 from umsui.agent.inside import Channel, passes, serve
 from umsui.agent.inside_files import differing, in_memory, listed, parse
 from umsui.agent.talk import enter
@@ -196,6 +198,29 @@ def test_the_way_in_is_also_a_program_of_its_own(short: Path) -> None:
     with program("nothing", groups) as refused:
         assert b"umsui does not listen in the container" in refused.communicate()[1]
         assert refused.returncode == 1
+
+
+def test_what_has_arrived_is_never_seen_to_be_less(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever asks for it may do so at the very moment in which it is noted."""
+    monkeypatch.setattr(inside, "NOTED_EACH", -1.0)  # with each byte
+    chunks, (coming, sending) = 3000, socket.socketpair()
+    write_atomically(folder.control / "arrived", "0")
+    destination, seen = Destination(folder, lambda kind, **data: None), [0]
+    child = os.fork()
+    if not child:
+        with contextlib.suppress(BaseException), Path(os.devnull).open("wb") as nowhere:
+            sending.close()
+            os.dup2(coming.fileno(), 0)
+            monkeypatch.setattr(inside, "CHUNK", 1)
+            inside._take(Channel(0, nowhere.fileno()), 0.0, folder.control / "arrived")
+        os._exit(0)
+    sending.sendall(b"." * chunks)
+    sending.close()
+    while os.waitpid(child, os.WNOHANG) == (0, 0):
+        seen.append(destination.received()["memory"])
+    assert seen == sorted(seen)
+    assert destination.received()["memory"] == chunks
+    coming.close()
 
 
 @pytest.mark.parametrize("words", [[], ["thaw"], ["go"], ["dump"], ["pack", "/"]])
