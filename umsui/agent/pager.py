@@ -386,9 +386,9 @@ def main(folder: Folder, arguments: List[str]) -> int:
     except BaseException:  # whatever it is: without this program the service would read zeros where its memory was
         words = traceback.format_exc()
         sys.stderr.write(words)
-        (folder.control / "fetched").write_text(words.strip().splitlines()[-1])
+        write_atomically(folder.control / "fetched", words.strip().splitlines()[-1])
         if pager.spaces:
             signal.pause()
         return 1
-    (folder.control / "fetched").write_text("0")
+    write_atomically(folder.control / "fetched", "0")
     return 0

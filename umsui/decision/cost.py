@@ -68,8 +68,8 @@ def forecast(
 ) -> Forecast:
     """The prediction for one approach and strategy; ``history`` in any order.
 
-    What was moved ``between`` the same source and destination cluster counts alone, where there is any: their
-    engines, machines and link are what the model knows least of.
+    What was moved ``between`` the same source and destination cluster counts for more than all else, which has one
+    vote beside it: their engines, machines and link are what the model knows least of.
     """
     past = [m for m in history if m.approach is approach and m.strategy is strategy]
     whole = stop_copy_downtime(approach, load)
@@ -128,9 +128,9 @@ def _measured_downtime(migration: Migration) -> float | None:
 
 def _learned(base: float, known: Ratios, between: Clusters | None) -> Estimate:
     """Scale the model's answer by the median ratio of measured to modelled; the spread of ratios is the interval."""
-    ratios = known.get(between) or known[None]
-    scale = _scale(ratios)
-    low, high = _spread([ratio / scale for ratio in ratios])
+    here, everywhere = known.get(between, []), known[None]
+    scale = _scale(here, _scale(everywhere))
+    low, high = _spread([ratio / scale for ratio in here or everywhere])
     mid = base * scale
     return Estimate(low=mid * low, mid=mid, high=mid * high)
 
@@ -149,15 +149,15 @@ def model_ratios(past: Iterable[Migration], key: str, measured: Callable[[Migrat
         if not predicted or len(predicted) != 3 or predicted[1] < 1e-6 or not seen or seen <= 0:
             continue
         here = ratios.setdefault((migration.source.cluster, migration.destination.cluster), [])
-        ratio = seen / (predicted[1] / _scale(here or everywhere))
+        ratio = seen / (predicted[1] / _scale(here, _scale(everywhere)))
         for each in (here, everywhere):
             each.append(min(max(ratio, RATIO_BOUNDS[0]), RATIO_BOUNDS[1]))
     return ratios
 
 
-def _scale(ratios: Sequence[float]) -> float:
-    # The model itself has one vote, so that a single odd migration moves the prediction half of the way at most.
-    return median((1.0, *ratios[-WINDOW:]))
+def _scale(ratios: Sequence[float], general: float = 1.0) -> float:
+    # What is known in general has one vote: a single odd migration moves the prediction half of the way at most.
+    return median((general, *ratios[-WINDOW:]))
 
 
 def _spread(relative: Sequence[float]) -> tuple[float, float]:

@@ -108,6 +108,17 @@ def test_what_was_moved_between_the_same_clusters_counts_where_there_is_any() ->
     assert unknown.mid == pytest.approx(3 * bare)  # as most
 
 
+def test_the_first_move_between_two_clusters_unlearns_nothing() -> None:
+    load = Load(64 * MIB, bandwidth=117e6)
+    bare, history = stop_copy_downtime(ORCHESTRATOR, load), []
+    for number in range(10):  # everything takes twice the model, also between two clusters that are new
+        between = ("a", "b") if number < 9 else ("c", "d")
+        said = forecast(ORCHESTRATOR, STOP, load, history, between).downtime.mid
+        ends = {"source": Place(between[0], "n"), "destination": Place(between[1], "n")}
+        history.append(replace(migration(number, 2 * bare, said), **ends))
+    assert forecast(ORCHESTRATOR, STOP, load, history, ("c", "d")).downtime.mid == pytest.approx(2 * bare)
+
+
 def test_what_did_not_commit_teaches_nothing() -> None:
     load = Load(MIB)
     failed = [migration(n, 50.0, 0.1, outcome=Outcome.ROLLED_BACK) for n in range(9)]
