@@ -6,6 +6,7 @@ import json
 import socket
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -143,6 +144,45 @@ def test_from_docker_to_podman(mixed: RunningLab) -> None:
         assert done.code == 0, done.err
         assert memhog(mixed, host, port=8014)["nonce"] == before["nonce"]
         assert memhog(mixed, host, "/checksum", 8014)["ok"] is True
+
+
+ALIKE, ACROSS = (("azure-1", "azure-2"), ("onprem-1", "gcp-1")), (("azure-1", "gcp-1"), ("gcp-1", "azure-1"))
+NETWORKS = [(*pair, network) for pair in (*ALIKE, *ACROSS) for network in ("host", "none")]
+NETWORKS += [(*pair, "bridge") for pair in ALIKE]
+SETTING = "net.ipv4.ip_unprivileged_port_start"
+
+
+@pytest.mark.parametrize(("here", "there", "network"), NETWORKS)
+def test_the_network_is_that_which_it_is_made_for(mixed: RunningLab, here: str, there: str, network: str) -> None:
+    """CRIU is in it already, at both ends; between containers of the same engine its settings go along."""
+    engines = [mixed.host(name).orchestrator for name in (here, there)]
+    kept = engines[0] == engines[1] and network != "host"
+    flags = f"--network {network}" + (f" --sysctl {SETTING}=81" if kept else "")
+    flags += " -p 8016:8016" if network == "bridge" else ""
+    mixed.sh(here, f"{engines[0]} run -d --name n1 {flags} localhost/umsui/memhog:1 MIB=8 PORT=8016")
+    ask = "import json,urllib.request as u; print(u.urlopen('http://127.0.0.1:8016/', timeout=5).read().decode())"
+
+    def asked(host: str, engine: str) -> dict[str, Any]:
+        pid = mixed.run(host, engine, "inspect", "-f", "{{.State.Pid}}", "n1").strip()
+        words = mixed.sh(host, f'nsenter -t {pid} --net python3 -c "{ask}"')
+        found: dict[str, Any] = json.loads(words)
+        found["mine"] = mixed.sh(host, f"readlink /proc/{pid}/ns/net /proc/self/ns/net").split()
+        found["setting"] = mixed.sh(host, f"nsenter -t {pid} --net cat /proc/sys/{SETTING.replace('.', '/')}").strip()
+        return found
+
+    time.sleep(0.5)  # until it listens
+    before = asked(here, engines[0])
+    umsui("services", "--refresh")
+    cluster = mixed.host(there).cluster
+    done = umsui("migrate", "n1", "--to", cluster, "--node", there, "--json", "--yes")
+    assert done.code == 0, done.err
+    assert done.document["approach"] == "orchestrator"
+    now = asked(there, engines[1])
+    assert now["nonce"] == before["nonce"]
+    assert (now["mine"][0] == now["mine"][1]) is (network == "host")
+    assert not kept or now["setting"] == "81"
+    mixed.sh(there, f"{engines[1]} rm -f n1")
+    assert [traces(mixed, host) for host in (here, there)] == [[], []]
 
 
 def test_what_docker_gives_more_than_podman_goes_along_service_level(mixed: RunningLab, tmp_path: Path) -> None:

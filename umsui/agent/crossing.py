@@ -1,28 +1,22 @@
 """From one engine to another: the checkpoint of the one is made to fit a container of the other.
 
-Podman makes a container's network itself and tells the runtime where it is; docker lets runc make it. The bundles bind
-different files into the container: podman its ``/run/.containerenv`` and ``/dev/shm``, each other files of ``/proc``
-masked. CRIU wants to be told of all of that, and the runtimes tell it only of their own. So the relay adds the rest:
-
-* the network is left out of the checkpoint, as podman's always is;
-* the restored service gets a new one, which docker's own hook then connects;
-* files that the checkpoint expects bound from outside, and nobody brings, are empty ones.
+The engines' bundles bind different files into the container: podman its ``/run/.containerenv`` and ``/dev/shm``, each
+other files of ``/proc`` masked. CRIU wants to be told of all of them, and the runtimes tell it only of their own. So
+the relay adds the rest: files that the checkpoint expects bound from outside, and nobody brings, are empty ones.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import struct
-import subprocess
 from pathlib import Path
 from typing import Iterator
 
 from umsui.agent import rpc
-from umsui.agent.host import CONTROL, Folder, Trouble, run
+from umsui.agent.host import CONTROL, Folder, Trouble, beneath, run
 
-NETWORK = b"extRootNetNS"  # what the runtimes call a network namespace that is not theirs
-NEW_NETWORK = 0x40000000  # CLONE_NEWNET
-NETWORK_FD = 86  # where CRIU finds a new one; far above what the runtimes open
+KERNELS = ("/dev/", "/proc/", "/sys/")  # what is below these is in no layer
 SHARED = "/dev/shm"  # noqa: S108 - the container's own
 ENTRY_EXT_KEY = 18  # mnt_entry.ext_key: what a mount from outside is called
 
@@ -46,14 +40,6 @@ def is_outside(pid: int) -> bool:
     device = os.stat(f"/proc/{pid}/root{SHARED}").st_dev
     name = f"{os.major(device)}:{os.minor(device)}"
     return any(line.split()[2] == name for line in Path("/proc/self/mountinfo").read_text().splitlines())
-
-
-def without_network(request: bytes, pid: int) -> bytes:
-    """A dump that leaves out the network namespace, if the runtime would have it in."""
-    if rpc.number_in(request, rpc.EMPTY_NS) <= 0:
-        return request
-    name = b"net[%d]:" % os.stat(f"/proc/{pid}/ns/net").st_ino + NETWORK
-    return rpc.amended(request, rpc.text(rpc.EXTERNAL, name) + rpc.number(rpc.EMPTY_NS, 0))
 
 
 # -- the destination ------------------------------------------------------------------------------------------------
@@ -81,19 +67,6 @@ def tidy(folder: Folder) -> None:
         shared.rmdir()
 
 
-def open_network() -> None:
-    """Make a network namespace and keep it open, for CRIU to inherit."""
-    with subprocess.Popen(["unshare", "--net", "cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as keeper:
-        assert keeper.stdin is not None
-        assert keeper.stdout is not None
-        keeper.stdin.write(b".")
-        keeper.stdin.flush()
-        keeper.stdout.read(1)  # it is in there
-        descriptor = os.open(f"/proc/{keeper.pid}/ns/net", os.O_RDONLY)
-        os.dup2(descriptor, NETWORK_FD, inheritable=True)
-        os.close(descriptor)
-
-
 def fitted(request: bytes, folder: Folder) -> bytes:
     """A restore that also tells of what the checkpoint expects and the runtime does not bring."""
     brought = {dict(rpc.fields(each))[1] for each in rpc.messages(request, rpc.EXT_MNT)}
@@ -101,10 +74,17 @@ def fitted(request: bytes, folder: Folder) -> bytes:
     for key in outside_mounts(folder.images):
         if key not in brought:
             source = os.fsencode(shared_folder(folder)) if key == os.fsencode(SHARED) else b"/dev/null"
+            _place(folder.state()["roots"][0], os.fsdecode(key))
             more += rpc.text(rpc.EXT_MNT, rpc.text(1, key) + rpc.text(2, source))
-    if NETWORK not in {dict(rpc.fields(each))[1] for each in rpc.messages(request, rpc.INHERIT_FD)}:
-        more += rpc.text(rpc.INHERIT_FD, rpc.text(1, NETWORK) + rpc.number(2, NETWORK_FD))
     return rpc.amended(request, more)
+
+
+def _place(root: str, path: str) -> None:
+    """An empty file to mount over, where there is nothing: docker's are in none of the container's own layers."""
+    parent, _, name = path.rpartition("/")
+    if not path.startswith(KERNELS):
+        with beneath(root, parent, make=True) as at, contextlib.suppress(FileExistsError):
+            os.close(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644, dir_fd=at))
 
 
 def outside_mounts(images: Path) -> Iterator[bytes]:

@@ -284,6 +284,8 @@ class Destination:
             raise Trouble(
                 "not-running", f"{self.engine.name} says that the service is {status}: {self._restore_words()}"
             )
+        for setting in state.get("unset") or ():
+            self.emit("log", level="warning", message=f"its network's setting {setting} could not be made here")
         catch_up(self.folder)
         return {"status": status}
 

@@ -79,6 +79,26 @@ def private_folder(path: Path) -> Path:
     return path
 
 
+@contextlib.contextmanager
+def beneath(root: str, folder: str, *, make: bool = False) -> Iterator[int]:
+    """A descriptor of a folder of somebody else's root file system; ``make`` it where it is missing. Raises OSError.
+
+    Step by step: a link in there must not lead out of it.
+    """
+    at = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        for part in filter(None, folder.split("/")):
+            if make:
+                with contextlib.suppress(FileExistsError):
+                    os.mkdir(part, 0o755, dir_fd=at)
+            below = os.open(part, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=at)
+            os.close(at)
+            at = below
+        yield at
+    finally:
+        os.close(at)
+
+
 class Folder:
     """The two folders of one migration at one end: ``control`` (small) and ``images`` (in memory)."""
 

@@ -9,7 +9,6 @@ its own, so that they can move.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import hashlib
 import json
 import os
@@ -18,10 +17,11 @@ import stat
 import subprocess
 import time
 from pathlib import Path
-from typing import Any, Dict, Iterable, List, Mapping, Optional, Set, Tuple
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Set, Tuple
 
-from umsui.agent import sync
+from umsui.agent import namespaces, sync
 from umsui.agent.host import Trouble, environment, run
+from umsui.agent.namespaces import CLONE_NEWCGROUP
 
 NAME = "service"
 HOME = Path("/umsui")
@@ -36,7 +36,6 @@ PID = RUNTIME / "pid"
 VARIABLE = "UMSUI_NESTED"  # what the image's own settings do not say: user, mounts, …, as JSON
 WAITING = "UMSUI_PASSIVE"  # not empty: as PASSIVE, where nothing can be put into a container before it starts
 READY = 20.0  # seconds from the outer container's start until the nested one's files are in their place
-CLONE_NEWCGROUP = 0x02000000  # linux/sched.h
 CRUN = ("crun", "--cgroup-manager=cgroupfs")
 
 # What docker and podman leave a container; those that the outer one has itself are passed on.
@@ -104,7 +103,8 @@ def _own_cgroups() -> None:
     """
     groups = [line.split(":", 2) for line in Path("/proc/self/cgroup").read_text().splitlines()]
     if any(path != "/" for _, names, path in groups if names and not names.startswith("name=")):
-        _kernel("unshare", CLONE_NEWCGROUP)  # containerd makes none where cgroups are of version 1
+        # containerd makes none where cgroups are of version 1
+        _cgroup_namespace(lambda: namespaces.call("unshare", CLONE_NEWCGROUP))
     top = Path("/sys/fs/cgroup")
     legacy = [names for _, names, _ in groups if names and names != "devices"]
     if not legacy:
@@ -136,18 +136,16 @@ def enter_cgroups() -> None:
     """See cgroups as the outer container's first process does: its orchestrator's ``exec`` may not lead there."""
     if not ROOT.is_dir() or os.path.samefile("/proc/1/ns/cgroup", "/proc/self/ns/cgroup"):
         return
-    namespace = os.open("/proc/1/ns/cgroup", os.O_RDONLY)
+    _cgroup_namespace(lambda: namespaces.enter("/proc/1/ns/cgroup", CLONE_NEWCGROUP))
+
+
+def _cgroup_namespace(call: Callable[[], None]) -> None:
+    """Change this process's. Raises Trouble."""
     try:
-        _kernel("setns", namespace, CLONE_NEWCGROUP)
-    finally:
-        os.close(namespace)
-
-
-def _kernel(call: str, *arguments: int) -> None:
-    """A system call that Python knows from 3.12 on. Raises Trouble."""
-    if getattr(ctypes.CDLL(None, use_errno=True), call)(*arguments):
-        words = f"the outer container cannot have cgroups of its own: {os.strerror(ctypes.get_errno())}"
-        raise Trouble("shared-cgroups", words, "it needs the capability SYS_ADMIN")
+        call()
+    except OSError as error:
+        words = f"the outer container cannot have cgroups of its own: {error.strerror}"
+        raise Trouble("shared-cgroups", words, "it needs the capability SYS_ADMIN") from error
 
 
 def leave_devices() -> None:

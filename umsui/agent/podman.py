@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO, Any, Callable, Dict, Iterable, List, Set, Tuple
 
 from umsui.agent.engine import Engine, Port, mode_of
-from umsui.agent.host import Folder, Trouble, environment, wait_for_kill, write_atomically
+from umsui.agent.host import Folder, Trouble, beneath, environment, wait_for_kill, write_atomically
 from umsui.agent.image import rootfs_layers, sized, unpack
 
 
@@ -70,19 +70,14 @@ class Podman(Engine):
 
     def put(self, container: str, folder: str, files: Dict[str, bytes], hold: bool = False) -> None:
         """Through the container's mount, which is faster than a copy; it is held because giving it back takes time."""
-        at = os.open(self.ask("mount", container).strip(), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            for part in folder.strip("/").split("/"):  # step by step: a link in the image must not lead out of it
-                below = os.open(part, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=at)
-                os.close(at)
-                at = below
-            for name, content in files.items():
-                made = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=at)
-                with os.fdopen(made, "wb") as file:
-                    file.write(content)
-                    os.fchmod(made, mode_of(content))
+            with beneath(self.ask("mount", container).strip(), folder) as at:
+                for name, content in files.items():
+                    made = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=at)
+                    with os.fdopen(made, "wb") as file:
+                        file.write(content)
+                        os.fchmod(made, mode_of(content))
         finally:
-            os.close(at)
             if not hold:
                 self.unput(container)
 

@@ -27,10 +27,11 @@ import shutil
 import socket
 import sys
 from pathlib import Path
-from typing import Dict, List, NoReturn
+from typing import Dict, List, NoReturn, Optional
 
-from umsui.agent import crossing, rpc, warm
+from umsui.agent import crossing, network, rpc, warm
 from umsui.agent.host import CONTROL, PATH, Folder
+from umsui.agent.namespaces import CLONE_NEWNET
 
 BIGGEST = 1 << 20  # of an RPC message; CRIU's own limit is lower
 WARNINGS = 2  # and errors: what CRIU does besides is thousands of lines for 1 GiB
@@ -44,6 +45,7 @@ TAR = """#!/bin/sh
 for word; do shift; [ "$word" = --gzip ] || set -- "$@" "$word"; done
 exec {tar} "$@"
 """
+NETWORK = b"extRootNetNS"  # what the runtimes call a network namespace that is not theirs
 PAGES_FD = 87  # where criu finds its connection to the page server; far above what the runtimes open
 
 
@@ -88,13 +90,21 @@ def adopt_pages(folder: Folder) -> None:
     os.close(descriptors[0])
 
 
-class Relay:
-    """One RPC session between the runtime (``up``) and the real CRIU (``down``)."""
+def network_of(request: bytes) -> Optional[network.Home]:
+    """The network that the real CRIU is to start in; None: in this one. A runtime is in its bundle's folder."""
+    if request[:2] == rpc.RESTORE:
+        return network.of_restore(Path.cwd())
+    return network.of_dump(rpc.number_in(request, rpc.PID))
 
-    def __init__(self, folder: Folder, up: socket.socket, criu: str) -> None:
+
+class Relay:
+    """One RPC session between the runtime (``up``) and the real CRIU (``down``), which is started in ``home``."""
+
+    def __init__(self, folder: Folder, up: socket.socket, criu: str, home: Optional[network.Home] = None) -> None:
         self.folder = folder
         self.up = up
         self.criu = criu
+        self.home = home
         self.state = "armed"
         self.doomed = False
         self.watchers: List[socket.socket] = []
@@ -136,6 +146,8 @@ class Relay:
     def _become_criu(self, child: socket.socket) -> NoReturn:
         os.environ["CRIU_CONFIG_FILE"] = str(self.folder.control / "criu.conf")
         os.environ["PATH"] = f"{self.folder.control / 'tools'}:{PATH}"
+        if self.home is not None:
+            self.home.enter()
         child.set_inheritable(True)
         os.execv(self.criu, [self.criu, "swrk", str(child.fileno())])  # noqa: S606 - the real program, no shell
 
@@ -168,6 +180,7 @@ class Relay:
             self.state = "ended"
         elif b"post-restore" in message:
             self.kept = [message]
+            self._settle()
             self._become("gated")
             if self.doomed:
                 self._abort()
@@ -177,6 +190,12 @@ class Relay:
             if message.startswith(rpc.DUMPED):
                 self._become("written")
             socket.send_fds(self.up, [message], descriptors)
+
+    def _settle(self) -> None:
+        """The network's settings that had to wait until the engine has connected it."""
+        unset = self.home.settle() if self.home is not None else []
+        if unset:
+            self.folder.note(unset=unset)
 
     def _word(self, watcher: socket.socket) -> None:
         try:
@@ -243,14 +262,13 @@ def main(folder: Folder, arguments: List[str]) -> int:
     request = rpc.amended(request, rpc.number(rpc.LOG_LEVEL, WARNINGS))
     if state.get("lazy"):  # runc says that it wants no lazy pages, and a request outweighs the options' file
         request = rpc.amended(request, rpc.number(rpc.LAZY_PAGES, 1))
-    if state.get("across") and request[:2] == rpc.DUMP:
-        request = crossing.without_network(request, state["pid"])
-    elif state.get("across"):
-        crossing.open_network()
-    elif crossing.NETWORK in request:  # it is the engine's; CRIU would walk through its connections all the same
-        request = rpc.amended(request, rpc.number(rpc.EMPTY_NS, crossing.NEW_NETWORK))
+    home = network_of(request)
+    if home is not None:  # CRIU starts in it, so there is none for it to empty
+        request = rpc.amended(request, rpc.number(rpc.EMPTY_NS, 0))
+    elif NETWORK in request:  # it is the engine's; CRIU would walk through its connections all the same
+        request = rpc.amended(request, rpc.number(rpc.EMPTY_NS, CLONE_NEWNET))
     warm.breakpoints()  # until this process ends
-    return Relay(folder, up, criu).serve(request)
+    return Relay(folder, up, criu, home).serve(request)
 
 
 class Handle:

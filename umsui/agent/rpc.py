@@ -13,8 +13,7 @@ Field = Tuple[int, Union[int, bytes]]
 DUMP, RESTORE = b"\x08\x01", b"\x08\x02"  # what these requests begin with: criu_req.type
 DUMPED = b"\x08\x01\x10\x01"  # what the answer to a dump that went well begins with: criu_resp.type, .success
 OPTIONS = 2  # criu_req.opts; the others are criu_opts's own
-IMAGES_DIR_FD, WORK_DIR_FD, EXT_MNT, INHERIT_FD, EXTERNAL, EMPTY_NS, LAZY_PAGES = 1, 17, 23, 27, 37, 38, 48
-LOG_LEVEL = 9
+IMAGES_DIR_FD, PID, LOG_LEVEL, WORK_DIR_FD, EXT_MNT, EMPTY_NS, LAZY_PAGES = 1, 2, 9, 17, 23, 38, 48
 
 
 def varint(data: bytes, at: int) -> Tuple[int, int]:

@@ -6,14 +6,14 @@ their own network namespace.
 
 from __future__ import annotations
 
-import ctypes
-import os
 import re
 import socket
 import struct
 import threading
 from pathlib import Path
 from typing import Dict, Iterable, Iterator, List, Set, Tuple
+
+from umsui.agent import namespaces
 
 NETLINK_SOCK_DIAG = 4
 SOCK_DIAG_BY_FAMILY = 20
@@ -79,16 +79,10 @@ def peers_in(pid: int) -> Dict[int, int]:
 
 
 def _ask_there(pid: int, found: Dict[int, int]) -> None:
-    libc = ctypes.CDLL(None, use_errno=True)
     try:
-        namespace = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY)
+        namespaces.enter(f"/proc/{pid}/ns/net", namespaces.CLONE_NEWNET)
     except OSError:
         return  # it has ended
-    try:
-        if libc.setns(namespace, 0):
-            return
-    finally:
-        os.close(namespace)
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_SOCK_DIAG) as channel:
         channel.settimeout(5.0)
         body = REQUEST.pack(socket.AF_UNIX, 0, 0, 0xFFFFFFFF, 0, UDIAG_SHOW_PEER, 0xFFFFFFFF, 0xFFFFFFFF)

@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 from typing import Any, Dict, List, Set
 
-from umsui.agent import sockets
+from umsui.agent import namespaces, sockets
 from umsui.agent.host import CONTROL, environment, private_folder
 
 CAP_SYS_RESOURCE = 24
@@ -67,7 +67,7 @@ def inner(pid: int) -> int:
 def same_namespace(pid: int, kind: str) -> bool:
     """Whether a process is in this node's own namespace; so it is where there are none of that kind."""
     try:
-        return os.stat(f"/proc/{pid}/ns/{kind}").st_ino == os.stat(f"/proc/self/ns/{kind}").st_ino
+        return namespaces.same(pid, kind)
     except OSError:
         return True
 

@@ -156,6 +156,7 @@ def _obstacle(question: Question, registry: Registry, approach: Approach, strate
             words += ": a pod has its network, IPC and host name from a sandbox, which is no part of a checkpoint"
         return words, "use service- or container-level"
     ends = _pod_obstacle(question, approach) if "kubernetes" in pair else _docker_obstacle(question, approach)
+    ends = ends if ends[0] else _crossing_obstacle(question, approach)
     return ends if ends[0] else _strategy_obstacle(question, approach, strategy, built)
 
 
@@ -213,6 +214,14 @@ def _makeup_obstacle(question: Question, approach: Approach) -> tuple[str, str]:
         return "the service is not nested in an outer container", fix
     if approach is Approach.ORCHESTRATOR and is_nested(spec):
         return "CRIU cannot dump an outer container from outside: it has mounts of its own", "use container-level"
+    return "", ""
+
+
+def _crossing_obstacle(question: Question, approach: Approach) -> tuple[str, str]:
+    across = question.source.orchestrator != question.destination.orchestrator
+    if approach is Approach.ORCHESTRATOR and across and question.facts.user_ns:
+        why = "it runs in a user namespace, whose network each engine makes in its own way"
+        return why, "use service- or container-level, or a destination with the same engine"
     return "", ""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import shutil
@@ -16,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from tests.waiting import waiting_for
-from umsui.agent import relay, rpc
+from umsui.agent import namespaces, relay, rpc
 from umsui.agent.host import Folder
 
 REPO = Path(__file__).parents[3]
@@ -27,6 +28,7 @@ import os, socket, sys, time
 base = {base!r}
 def note(words):
     with open(base + "/criu.log", "a") as log: log.write(words + "\\n")
+note("network " + os.readlink("/proc/self/ns/net"))
 note("argv " + " ".join(sys.argv[1:2]) + " config " + os.environ.get("CRIU_CONFIG_FILE", "-"))
 if sys.argv[1] != "swrk": sys.exit(7)
 rpc = socket.socket(fileno=int(sys.argv[2]))
@@ -47,7 +49,15 @@ socket.send_fds(rpc, [b"success"], [read])
 note("end " + repr(rpc.recv(1 << 20)))
 """
 
-DUMP, RESTORE, VERSION = b"\x08\x01dump", b"\x08\x02restore", b"\x08\x0cversion"
+RESTORE, VERSION = b"\x08\x02restore", b"\x08\x0cversion"
+EXTERNAL = 37  # criu_opts.external
+
+
+def dump(pid: int, more: bytes = b"") -> bytes:
+    return rpc.DUMP + rpc.text(rpc.OPTIONS, rpc.number(rpc.PID, pid) + more)
+
+
+DUMP = dump(os.getpid())
 
 
 class World:
@@ -55,6 +65,7 @@ class World:
         self.folder = folder
         self.base = base
         (base / "bin").mkdir()
+        (base / "config.json").write_text("{}")  # the bundle that a runtime is in
         (base / "bin" / "criu").write_text(CRIU.format(python=sys.executable, base=str(base)))
         (base / "bin" / "criu").chmod(0o755)
         self.process: subprocess.Popen[str] | None = None
@@ -63,7 +74,9 @@ class World:
         runtime, child = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         runtime.settimeout(5)
         words = f"""
-import sys
+import os, sys
+sys.path.insert(0, {str(REPO)!r})
+os.chdir({str(self.base)!r})
 from pathlib import Path
 from umsui.agent import host, relay
 host.CONTROL, host.IMAGES = Path({str(self.base / "run")!r}), Path({str(self.base / "shm")!r})
@@ -71,7 +84,7 @@ relay.PATH = {str(self.base / "bin")!r}
 sys.exit(relay.main(host.Folder("abc123", "source"), sys.argv[1:]))
 """
         argv = [sys.executable, "-c", words, *(arguments or ("swrk", str(child.fileno())))]
-        self.process = subprocess.Popen(argv, pass_fds=[child.fileno()], cwd=REPO, stderr=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(argv, pass_fds=[child.fileno()], stderr=subprocess.PIPE, text=True)
         child.close()
         if request is not None:
             runtime.send(request)
@@ -93,6 +106,10 @@ sys.exit(relay.main(host.Folder("abc123", "source"), sys.argv[1:]))
     def ended(self) -> int:
         assert self.process is not None
         return self.process.wait(5)
+
+    def asked(self) -> bytes:
+        """The last request that reached criu."""
+        return bytes.fromhex(re.findall("request (.*)", self.log())[-1])
 
     def log(self) -> str:
         path = self.base / "criu.log"
@@ -309,13 +326,43 @@ def test_a_dump_is_over_when_criu_says_so_whatever_the_runtime_does_then(world: 
 
 @pytest.mark.parametrize("external", [True, False])
 def test_criu_is_asked_for_few_words_and_not_for_a_network_that_is_the_engines(world: World, external: bool) -> None:
-    network = rpc.text(rpc.EXTERNAL, b"net[4026531840]:extRootNetNS") if external else b""
-    runtime = world.start(b"\x08\x01" + rpc.text(rpc.OPTIONS, rpc.number(rpc.LOG_LEVEL, 4) + network))
+    network = rpc.text(EXTERNAL, b"net[4026531840]:extRootNetNS") if external else b""
+    runtime = world.start(dump(os.getpid(), rpc.number(rpc.LOG_LEVEL, 4) + network))
     world.handle().say("start")
     runtime.recv(100)
-    asked = bytes.fromhex(re.findall("request (.*)", world.log())[-1])
+    asked = world.asked()
     assert rpc.number_in(asked, rpc.LOG_LEVEL) == 2
     assert rpc.number_in(asked, rpc.EMPTY_NS) == (0x40000000 if external else -1)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_criu_is_in_the_network_of_the_service_at_both_ends(world: World) -> None:
+    """It sees none that is not its own, so there is none for it to empty. What cannot be set there is noted."""
+    with subprocess.Popen(["unshare", "--net", "sleep", "60"]) as service:
+        waiting_for(lambda: not namespaces.same(service.pid, "net"))
+        there = f"/proc/{service.pid}/ns/net"
+        network = {"type": "network", "path": there}
+        sysctl = {"net.ipv4.conf.eth7.arp_ignore": "1"}
+        (world.base / "config.json").write_text(json.dumps({"linux": {"namespaces": [network], "sysctl": sysctl}}))
+        empty = rpc.number(rpc.EMPTY_NS, 0x40000000)
+        for request in (dump(service.pid, empty), rpc.RESTORE + rpc.text(rpc.OPTIONS, empty)):
+            runtime = world.start(request)
+            handle = world.handle()
+            handle.say("start")
+            if request[:2] == rpc.RESTORE:
+                assert handle.wait("gated", timeout=5) == "gated"
+                assert world.folder.state()["unset"] == ["net.ipv4.conf.eth7.arp_ignore=1"]
+                handle.say("abort")
+                assert world.ended() == 1
+            else:
+                runtime.recv(100)
+                runtime.close()
+                assert world.ended() == 0
+            assert f"network {Path(there).readlink()}" in world.log().splitlines()
+            assert rpc.number_in(world.asked(), rpc.EMPTY_NS) == 0
+            (world.base / "criu.log").unlink()
+            world.folder.relay.unlink()
+        service.kill()
 
 
 def test_tar_does_without_gzip_at_both_ends(folder: Folder, tmp_path: Path) -> None:

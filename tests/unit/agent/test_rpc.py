@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import struct
 from pathlib import Path
 
@@ -32,19 +31,13 @@ def test_what_comes_last_holds_and_the_rest_stays() -> None:
     assert rpc.number_in(amended, rpc.WORK_DIR_FD) == -1
 
 
-def test_a_dump_of_runcs_leaves_its_network_out_and_one_of_podmans_stays_as_it_is() -> None:
-    runc = request(rpc.DUMP, rpc.number(rpc.IMAGES_DIR_FD, 7) + rpc.number(rpc.EMPTY_NS, 0x40000000))
-    changed = crossing.without_network(runc, os.getpid())
-    inode = Path("/proc/self/ns/net").stat().st_ino
-    assert list(rpc.messages(changed, rpc.EXTERNAL)) == [f"net[{inode}]:extRootNetNS".encode()]
-    assert rpc.number_in(changed, rpc.EMPTY_NS) == 0
-    podman = request(rpc.DUMP, rpc.number(rpc.IMAGES_DIR_FD, 7))
-    assert crossing.without_network(podman, os.getpid()) == podman
-
-
 def test_a_restore_is_told_of_what_the_runtime_does_not_bring(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(crossing, "CONTROL", Path("/run/umsui"))
-    keys = (b"/etc/hosts", b"/dev/shm", b"/run/.containerenv", None)
+    root = folder.control / "root"
+    (root / "etc").mkdir(parents=True)
+    (root / "etc" / "hostname").write_text("theirs")
+    folder.note(roots=[str(root)])
+    keys = (b"/etc/hosts", b"/dev/shm", b"/run/.containerenv", b"/etc/hostname", None)
     entries = [rpc.number(2, 5) + (rpc.text(crossing.ENTRY_EXT_KEY, key) if key else b"") for key in keys]
     body = b"".join(struct.pack("<I", len(each)) + each for each in entries)
     (folder.images / "mountpoints-12.img").write_bytes(b"\0" * 8 + body)
@@ -55,8 +48,21 @@ def test_a_restore_is_told_of_what_the_runtime_does_not_bring(folder: Folder, mo
         (b"/etc/hosts", b"/var/lib/docker/hosts"),
         (b"/dev/shm", b"/run/umsui/abc123.shm"),
         (b"/run/.containerenv", b"/dev/null"),
+        (b"/etc/hostname", b"/dev/null"),
     ]
-    (network,) = rpc.messages(crossing.fitted(asked, folder), rpc.INHERIT_FD)
-    assert dict(rpc.fields(network)) == {1: b"extRootNetNS", 2: crossing.NETWORK_FD}
-    theirs = rpc.text(rpc.INHERIT_FD, rpc.text(1, b"extRootNetNS") + rpc.number(2, 9))
-    assert len(list(rpc.messages(crossing.fitted(rpc.amended(asked, theirs), folder), rpc.INHERIT_FD))) == 1
+    assert (root / "run" / ".containerenv").read_bytes() == b""  # what is to be mounted over is there
+    assert (root / "etc" / "hostname").read_text() == "theirs"
+    assert sorted(each.name for each in root.iterdir()) == ["etc", "run"]
+
+
+def test_what_is_mounted_over_is_never_made_outside(folder: Folder, tmp_path: Path) -> None:
+    """A service could put a link there that leads out of its root file system."""
+    root = folder.control / "root"
+    root.mkdir()
+    (root / "etc").symlink_to(tmp_path)
+    folder.note(roots=[str(root)])
+    entry = rpc.text(crossing.ENTRY_EXT_KEY, b"/etc/resolv.conf")
+    (folder.images / "mountpoints-12.img").write_bytes(b"\0" * 8 + struct.pack("<I", len(entry)) + entry)
+    with pytest.raises(NotADirectoryError):
+        crossing.fitted(request(rpc.RESTORE, rpc.number(rpc.IMAGES_DIR_FD, 7)), folder)
+    assert list(tmp_path.iterdir()) == []
