@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import gc
 import os
 import shutil
 import subprocess
@@ -84,6 +85,24 @@ def pytest_runtest_makereport(
         lines = log.read_text(errors="replace").splitlines()[-LOG_SHOWN:]
         report.sections.append(("the coordinator's log, its end", "\n".join(lines)))
     return report
+
+
+DESCRIPTORS = (
+    400  # open at most after a test: many a machine has a limit of 1,024, and what is beyond it fails anywhere
+)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, None, None]:
+    """The test that leaves too many files open is the one that fails; what only waits to be collected is none."""
+    yield
+    if _open_descriptors() > DESCRIPTORS:
+        gc.collect()
+        assert _open_descriptors() <= DESCRIPTORS, f"{item.nodeid} and those before it have left so many files open"
+
+
+def _open_descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir())) if Path("/proc/self/fd").exists() else 0
 
 
 def _skip(items: list[pytest.Item], marker: str, reason: str) -> None:

@@ -411,6 +411,7 @@ class Plan:
     total: Estimate | None
     bytes: Mapping[str, int]  # memory, rootfs, volumes, image
     processes: int = 1
+    threads: int = 1  # of all its processes
     containers: tuple[str, ...] = ()  # as ``Service.containers``
     endpoint: str = ""
     start_first: StartFirst | None = None

@@ -94,15 +94,12 @@ class Destination:
         Places(self.folder).make(folders, files)
         return {}
 
-    def put(self, container: str, path: str, agent: str = "", hold: bool = False) -> Dict[str, Any]:
+    def put(self, container: str, path: str, hold: bool = False) -> Dict[str, Any]:
         """Make an empty file in a container that was created and does not run yet: a sign to its first process.
 
-        ``agent``: a path in the same folder for the agent's own file, compiled already. ``hold``: until ``unput``.
+        ``hold``: what that takes may stay until ``unput``.
         """
-        files = {os.path.basename(path): b""}
-        if agent:
-            files[os.path.basename(agent)] = self.folder.agent.read_bytes()
-        self.engine.put(container, os.path.dirname(path), files, hold)
+        self.engine.put(container, path, hold)
         self.folder.note(held=hold)
         return {}
 

@@ -75,18 +75,17 @@ class Engine:
         """The format and the file of an inspected container's log; ("", "") where it is in no file."""
         return "", ""
 
-    def put(self, container: str, folder: str, files: Dict[str, bytes], hold: bool = False) -> None:  # noqa: ARG002
-        """Make files in a folder of a container that was created and does not run yet.
+    def put(self, container: str, path: str, hold: bool = False) -> None:  # noqa: ARG002 - some need it
+        """Make an empty file in a container that was created and does not run yet: a sign, which all may remove.
 
-        An empty one is a sign, and all may remove it; the others are root's. ``hold``: what that takes may stay until
-        ``unput``.
+        ``hold``: what that takes may stay until ``unput``.
         """
+        folder, name = os.path.split(path)
         packed = io.BytesIO()
         with tarfile.open(fileobj=packed, mode="w") as archive:
-            for name, content in files.items():
-                member = tarfile.TarInfo(name)
-                member.mode, member.size = mode_of(content), len(content)
-                archive.addfile(member, io.BytesIO(content))
+            member = tarfile.TarInfo(name)
+            member.mode = 0o666
+            archive.addfile(member)
         argv = [self.name, "cp", "-", f"{container}:{folder}"]
         done = subprocess.run(argv, input=packed.getvalue(), capture_output=True, env=environment(), check=False)
         if done.returncode:
@@ -197,8 +196,3 @@ class Engine:
     def discard(self, container: str, within: float) -> None:
         """Remove a container, whatever it does; nothing happens when it is not there."""
         raise NotImplementedError
-
-
-def mode_of(content: bytes) -> int:
-    """The mode of a file that is put into a container."""
-    return 0o600 if content else 0o666

@@ -23,6 +23,7 @@ from umsui.agent.engine import Engine
 from umsui.agent.engines import named
 from umsui.agent.host import IMAGES, Trouble, environment
 from umsui.agent.sockets import rows
+from umsui.agent.writes import Sample
 
 TOOLS = ("ssh", "ssh-keygen", "rsync", "tar", "python3", "nft", "podman", "docker", "criu", "crun", "runc")
 USUAL_DEVICES = (
@@ -179,19 +180,20 @@ def listening() -> Set[Tuple[str, int]]:
 # -- a service ------------------------------------------------------------------------------------------------------
 
 
-def service(engine: str, container: str) -> Dict[str, Any]:
-    """ServiceFacts of a running container. Raises Trouble when it does not run."""
+def service(engine: str, container: str, writes: bool = False) -> Dict[str, Any]:
+    """ServiceFacts of a running container; ``writes``: how fast it writes its memory, too. Raises Trouble."""
     containers = named(engine)
     found = containers.inspect(container)
     pid = found["State"]["Pid"]
     if not pid:
         raise Trouble("not-running", f"the service is {found['State']['Status']}", f"{engine} start {container}")
     pids = processes(pid)
+    sample = Sample(pids) if writes and userfault.can_track() else None
     open_files = [target for each in pids for target in descriptors(each)]
     traced = traits.of_service(pid, pids, open_files)
     graph = found.get("GraphDriver", {}).get("Data", {})
     image_bytes, layer_bytes = named(engine).image_sizes(found["Image"])
-    return {
+    described = {
         "container": found["Id"],
         "pid": pid,
         "processes": len(pids),
@@ -212,7 +214,6 @@ def service(engine: str, container: str) -> Dict[str, Any]:
         "seccomp": line(read(f"/proc/{pid}/status"), "Seccomp"),
         "caps": capabilities(pid),
         "user_ns": read(f"/proc/{pid}/uid_map").split() != read("/proc/self/uid_map").split(),
-        "dirty_rate": None,  # pre-copy measures it while it sends the memory ahead
         **traced,
         "upper": graph.get("UpperDir", ""),
         "lower": [part for part in graph.get("LowerDir", "").split(":") if part],
@@ -223,6 +224,7 @@ def service(engine: str, container: str) -> Dict[str, Any]:
         "inside": inside.described(containers, found),
         "descriptors": containers.descriptors(found["Id"], pid),
     }
+    return {**described, "dirty_rate": sample.rate() if sample else None}  # last: it has had time to write
 
 
 def nested_service() -> Dict[str, Any]:

@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 from typing import IO, Any, Callable, Dict, Iterable, List, Set, Tuple
 
-from umsui.agent.engine import Engine, Port, mode_of
+from umsui.agent.engine import Engine, Port
 from umsui.agent.host import Folder, Trouble, beneath, environment, wait_for_kill, write_atomically
 from umsui.agent.image import rootfs_layers, sized, unpack
 
@@ -68,15 +68,14 @@ class Podman(Engine):
         kind = str(settings.get("Type") or "")
         return (kind, str(settings.get("Path") or "")) if kind in ("k8s-file", "json-file") else ("", "")
 
-    def put(self, container: str, folder: str, files: Dict[str, bytes], hold: bool = False) -> None:
+    def put(self, container: str, path: str, hold: bool = False) -> None:
         """Through the container's mount, which is faster than a copy; it is held because giving it back takes time."""
+        folder, name = os.path.split(path)
         try:
             with beneath(self.ask("mount", container).strip(), folder) as at:
-                for name, content in files.items():
-                    made = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=at)
-                    with os.fdopen(made, "wb") as file:
-                        file.write(content)
-                        os.fchmod(made, mode_of(content))
+                made = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=at)
+                os.fchmod(made, 0o666)
+                os.close(made)
         finally:
             if not hold:
                 self.unput(container)

@@ -38,9 +38,22 @@ WARNINGS = 2  # and errors: what CRIU does besides is thousands of lines for 1 G
 WRITTEN = ("written", "dumped")  # states in which a dump is over: the runtime has heard of it, or does not yet
 HELD = (rpc.DUMP, rpc.RESTORE)  # the requests that are held
 # CRIU packs what is in each tmpfs, mostly nothing or a few nodes, and starts tar, a shell and gzip for that. ``plain``
-# goes with the images: where this one was not to be had (another user namespace), they are packed as ever.
+# goes with the images: where this one was not to be had (another user namespace), they are packed as ever. What is
+# empty and nobody can write into, as the engines' covers over /proc are, makes an empty archive without any tar.
 TAR = """#!/bin/sh
-[ "$1" != --create ] || : >{plain}
+last= full=
+if [ "$1" = --create ]; then
+    : >{plain}
+    for folder; do [ "$last" != --directory ] || break; last=$folder; done
+    if [ -d "$folder" ] && [ ! -w "$folder" ]; then
+        for each in "$folder"/* "$folder"/.[!.]* "$folder"/..?*; do
+            if [ -e "$each" ] || [ -L "$each" ]; then full=yes; fi
+        done
+        [ "$full" ] || exit 0
+    fi
+elif [ -e {plain} ] && [ -f /dev/stdin ] && [ ! -s /dev/stdin ]; then
+    exit 0
+fi
 [ -e {plain} ] || exec {tar} "$@"
 for word; do shift; [ "$word" = --gzip ] || set -- "$@" "$word"; done
 exec {tar} "$@"

@@ -18,7 +18,7 @@ from typing import Any, Callable, Dict, Union
 
 from umsui.agent import facts, framing, link, nested, traits
 from umsui.agent.destination import Destination
-from umsui.agent.host import Folder, Trouble
+from umsui.agent.host import CONTROL, Folder, Trouble
 from umsui.agent.pods import PodDestination, PodSource
 from umsui.agent.service_level import ServiceDestination, ServiceSource
 from umsui.agent.source import Source
@@ -31,7 +31,8 @@ class Agent:
 
     def __init__(self, own_file: Path) -> None:
         self.package = own_file.read_bytes()
-        own_file.unlink()  # nothing is left behind, however this process ends
+        if own_file.parent == CONTROL:  # else it belongs to the image that this runs in
+            own_file.unlink()  # nothing is left behind, however this process ends
         self.reader = framing.Reader(lambda size: os.read(0, size))
         self.writer = framing.Writer(lambda data: write_all(1, data))
         self.ends: Dict[str, Union[Source, Destination]] = {}

@@ -87,13 +87,16 @@ class Session:
             message = None
             self._gone = str(error)
         if message is None or message.get("event") != "hello":
-            tail = getattr(self._stream, "stderr_tail", lambda: "")()
             raise Unreachable(
-                f"the agent does not start on {self.where}: {tail or self._gone or 'no answer'}",
+                f"the agent does not start on {self.where}: {self._last_words() or self._gone or 'no answer'}",
                 "the login must be root, or be allowed `sudo -n python3`; python3 >= 3.9 must be installed",
                 code="no-agent",
             )
         return message
+
+    def _last_words(self) -> str:
+        """What it complained of before it ended."""
+        return str(getattr(self._stream, "stderr_tail", str)())
 
     def call(self, method: str, timeout: float = 30.0, **params: Any) -> dict[str, Any]:
         """Ask and wait. Raises AgentError, TimedOut, Unreachable (the connection is gone: who knows what was done)."""
@@ -123,6 +126,7 @@ class Session:
             try:
                 message = self._reader.next()
                 if message is None:
+                    reason = self._last_words() or reason
                     break
                 self._take(message)
             except (BadFrame, OSError, Unreachable) as error:

@@ -12,11 +12,26 @@ from importlib.resources import files
 ENTRY = "import sys\nfrom umsui.agent.main import main\nsys.exit(main(sys.argv[1:]))\n"
 STAMP = (2020, 1, 1, 0, 0, 0)  # the same source gives the same file, whenever it is packed
 
+# Compiles the package ``data`` for the Python that is there, into ``file``. A compiled file's head: the magic number,
+# no flags, no time, no size.
+_COMPILE = """\
+with file, zipfile.ZipFile(io.BytesIO(data)) as sources, zipfile.ZipFile(file, "w") as compiled:
+    for name in sources.namelist():
+        code = marshal.dumps(compile(sources.read(name), name, "exec"))
+        compiled.writestr(zipfile.ZipInfo(name + "c"), importlib.util.MAGIC_NUMBER + bytes(12) + code)
+"""
+
+# From standard input to standard output: for images that have the agent in them.
+COMPILER = f"""\
+import importlib.util, io, marshal, sys, zipfile
+data, file = sys.stdin.buffer.read(), sys.stdout.buffer
+{_COMPILE}"""
+
 # Reads the agent from standard input, checks it, compiles it for the Python that is there, and becomes it: a migration
 # starts a dozen programs from that file, and each would compile its own part again. The file is gone as soon as the
-# agent has read it. (A compiled file's head: the magic number, no flags, no time, no size.) Where somebody has put the
-# same package, compiled, at the path that is the third word, that one is taken if it is for this Python.
-BOOTSTRAP = """\
+# agent has read it. Where the same package is, compiled, at the path that is the third word, that one is taken if it is
+# for this Python.
+BOOTSTRAP = f"""\
 import hashlib, importlib.util, io, marshal, os, sys, zipfile
 size, digest = int(sys.argv[1]), sys.argv[2]
 data = b""
@@ -30,15 +45,10 @@ ready = sys.argv[3] if len(sys.argv) > 3 else ""
 if os.access(ready, os.R_OK):
     with zipfile.ZipFile(ready) as compiled: magic = compiled.read("__main__.pyc")[:4]
     if magic == importlib.util.MAGIC_NUMBER: os.execv(sys.executable, [sys.executable, "-IS", ready, "serve"])
-    os.unlink(ready)
 os.makedirs("/run/umsui", 0o700, exist_ok=True)
 path = "/run/umsui/agent-%d.pyz" % os.getpid()
 file = open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
-with file, zipfile.ZipFile(io.BytesIO(data)) as sources, zipfile.ZipFile(file, "w") as compiled:
-    for name in sources.namelist():
-        code = marshal.dumps(compile(sources.read(name), name, "exec"))
-        compiled.writestr(name + "c", importlib.util.MAGIC_NUMBER + bytes(12) + code)
-os.execv(sys.executable, [sys.executable, "-IS", path, "serve"])
+{_COMPILE}os.execv(sys.executable, [sys.executable, "-IS", path, "serve"])
 """
 
 
@@ -48,6 +58,11 @@ class Package:
 
     data: bytes
     digest: str
+
+    @property
+    def name(self) -> str:
+        """What it is called where it is compiled already: another umsui's is another's."""
+        return f"agent-{self.digest[:16]}"
 
     def command(self, user: str, ready: str = "") -> list[str]:
         """What to start on the node; the package is then written to its standard input.

@@ -27,12 +27,14 @@ def combined(service: Service, specification: Specification, parts: Sequence[Sit
         processes=sum(each.processes for each in facts),
         threads=sum(each.threads for each in facts),
         memory=sum(each.memory for each in facts),
+        dirty_rate=_sum([each.dirty_rate for each in facts]),
         tmpfs_bytes=sum(each.tmpfs_bytes for each in facts),
         rootfs_bytes=sum(each.rootfs_bytes for each in facts),
         volume_bytes=volumes,
         image_bytes=whole,
         layer_bytes=layers if told else {},
         runtime=facts[0].runtime,
+        user_ns=any(each.user_ns for each in facts),
         seccomp="2" if any(each.seccomp == "2" for each in facts) else "",
         time_ns=any(each.time_ns for each in facts),
         log_format=facts[0].log_format,
@@ -45,3 +47,9 @@ def combined(service: Service, specification: Specification, parts: Sequence[Sit
         facts=everything,
         parts=tuple(parts),
     )
+
+
+def _sum(rates: Sequence[float | None]) -> float | None:
+    """None when any is unknown."""
+    known = [rate for rate in rates if rate is not None]
+    return sum(known) if len(known) == len(rates) else None

@@ -101,9 +101,12 @@ def residual(load: Load, last: float) -> int:
     down to what the time of a pass alone lets it write; a service that writes faster than the link carries gains
     nothing.
     """
-    written = load.dirty or 0.0
-    pace = min(_bandwidth(load), WIRE_RATE)
-    return load.memory if written >= pace else min(load.memory, int(written * last))
+    return load.memory if outruns(load) else min(load.memory, int((load.dirty or 0.0) * last))
+
+
+def outruns(load: Load) -> bool:
+    """Whether the service writes its memory faster than the link carries it."""
+    return (load.dirty or 0.0) >= min(_bandwidth(load), WIRE_RATE)
 
 
 def window(load: Load) -> float:

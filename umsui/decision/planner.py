@@ -227,6 +227,7 @@ def load(case: Situation, request: MigrationRequest) -> Load:
         image=case.image_bytes(),
         bandwidth=min(rates) if rates else None,
         rtt=case.link.rtt,
+        dirty=case.facts.dirty_rate,
     )
 
 
@@ -255,5 +256,6 @@ def _plan(case: Situation, request: MigrationRequest, choice: Choice, cargo: Loa
         total=verdict.total if verdict else None,
         bytes={"memory": cargo.memory, "rootfs": cargo.rootfs, "volumes": cargo.volumes, "image": cargo.image},
         processes=case.facts.processes,
+        threads=case.facts.threads,
         containers=case.service.containers,
     )

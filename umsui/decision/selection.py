@@ -12,7 +12,7 @@ from typing import Any
 
 from umsui.agent.inside import AHEAD
 from umsui.decision import pod_checks
-from umsui.decision.cost import Load, forecast, window
+from umsui.decision.cost import Load, forecast, outruns, window
 from umsui.decision.inside_checks import inside_obstacle
 from umsui.interface.container_level import is_nested
 from umsui.interface.facts import NodeFacts, ServiceFacts
@@ -134,6 +134,9 @@ def judge(question: Question, registry: Registry, approach: Approach, strategy: 
         words += (
             f"; until the last page has arrived (≈ {window(question.load):.1f} s) losing the source loses the service"
         )
+    if strategy is Strategy.PRE_COPY and question.load.dirty and outruns(question.load):
+        rate = f"{question.load.dirty / 2**20:.0f} MiB/s"
+        words += f"; it writes {rate}, which is more than the link carries: no pass over its memory gains on it"
     return Verdict(approach, strategy, feasible=True, reason=words, downtime=cost.downtime, total=cost.total)
 
 

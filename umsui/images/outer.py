@@ -5,11 +5,12 @@ A runtime (crun), CRIU, the agent, and what moves files. About 40 MB, made of th
 
 from __future__ import annotations
 
+import subprocess
 import tempfile
 from pathlib import Path
 
 from umsui import locations
-from umsui.core.shipping import package
+from umsui.core.shipping import COMPILER, package
 from umsui.images import archive, toolbox
 from umsui.lab import artifacts, rootfs
 from umsui.lab.commands import Report, require_root_on_linux
@@ -77,7 +78,10 @@ def _fill(tree: Path, system: Path) -> None:
     folder = tree / "umsui"
     for name in ("rootfs", "mounts"):
         (folder / name).mkdir(parents=True)
-    (tree / AGENT).write_bytes(package().data)
+    compiler = ["chroot", str(system), "python3", "-ISc", COMPILER]  # that Python will run it
+    compiled = subprocess.run(compiler, input=package().data, stdout=subprocess.PIPE, check=True)
+    (tree / AGENT).write_bytes(compiled.stdout)
+    (folder / package().name).symlink_to(f"/{AGENT}")
     inside = folder / "inside"
     inside.write_text(_INSIDE)
     inside.chmod(0o755)

@@ -76,12 +76,8 @@ class ContainerLevel(NestedMove):
     def _start(self, role: str) -> Session:
         end, name = self._end(role), self.order.specification.name
         place = place_in(end, name)
-        return Session(within(end, name), f"{place.cluster}/{place.node}", "root", self._on_event, ready=self._ready)
-
-    @property
-    def _ready(self) -> str:
-        """Where in the destination's container its node puts the agent: it has compiled it for itself already."""
-        return str(nested.HOME / f"agent-{package().digest[:16]}")
+        ready = str(nested.HOME / package().name)
+        return Session(within(end, name), f"{place.cluster}/{place.node}", "root", self._on_event, ready=ready)
 
     def _on_event(self, kind: str, migration: str, data: Mapping[str, Any]) -> None:
         if migration == self.order.id:
@@ -100,7 +96,7 @@ class ContainerLevel(NestedMove):
 
     def _room(self, role: str, *, more: bool) -> None:
         """Lift the outer container's limits for the move, or bring back those of the service."""
-        room.change(self._end(role), self.order.specification, more=more)
+        room.change(self._end(role), self.order.specification, self.order.plan.threads, more=more)
 
     # -- pre-migration ----------------------------------------------------------------------------------------------
 
@@ -147,7 +143,7 @@ class ContainerLevel(NestedMove):
             self._node("destination.claim", container=spec.name, volumes=volumes)
             self._create()
             roomy = pool.submit(self._room, "destination", more=True)
-            self._node("destination.put", container=spec.name, path=str(nested.PASSIVE), agent=self._ready, hold=True)
+            self._node("destination.put", container=spec.name, path=str(nested.PASSIVE), hold=True)
             roomy.result()  # an agent may need it
             there.orchestrator.start(there.transport, spec.name)
             trees = {mount.destination: mount.source for mount in self._data}

@@ -94,7 +94,9 @@ class Probes:
         return replace(seen, elsewhere=told.elsewhere, inside=told.inside)
 
     def _service(self, end: End, container: str) -> ServiceFacts:
-        return service_facts(self._session(end).call("service", engine=end.orchestrator.name, container=container))
+        return service_facts(
+            self._session(end).call("service", engine=end.orchestrator.name, container=container, writes=True)
+        )
 
     def paths(self, end: End, paths: Sequence[str]) -> Mapping[str, str]:
         """What each of these paths is there: ``missing``, ``empty`` or ``folder``, ``file``, ``socket``, ``device``."""

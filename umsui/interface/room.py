@@ -8,6 +8,7 @@ from umsui.model import Specification
 
 MEMORY = 256 << 20  # bytes that agents, ssh, rsync and CRIU may take at an end, beside the service
 PROCESSES = 256  # and processes and threads
+WIDE = 4  # times what was counted: a limit of processes that need not be lifted
 CORES = 2.0  # and processors
 
 
@@ -21,10 +22,10 @@ def cores(limit: float) -> float:
     return max(limit, CORES) if limit else 0.0
 
 
-def change(end: End, spec: Specification, *, more: bool) -> None:
+def change(end: End, spec: Specification, threads: int | None = None, *, more: bool) -> None:
     """Lift the limits of the outer container at a host while agents and checkpoint are in it, or bring them back.
 
-    ``spec`` has those of the service. Raises CommandFailed.
+    ``spec`` has those of the service; ``threads``: it had so many, where that is known. Raises CommandFailed.
     """
     if spec.memory_limit:
         wanted = memory(spec.memory_limit) if more else spec.memory_limit
@@ -32,7 +33,8 @@ def change(end: End, spec: Specification, *, more: bool) -> None:
         if more:  # the limit of both together first: the kernel takes no smaller one
             _update(end, spec, "--memory", str(spec.memory_limit), "--memory-swap", swap)
         _update(end, spec, "--memory", str(wanted), "--memory-swap", swap)
-    words = ["--pids-limit", str(spec.pids_limit + PROCESSES * more)] if spec.pids_limit else []
+    narrow = spec.pids_limit and (threads is None or spec.pids_limit < WIDE * (threads + PROCESSES))
+    words = ["--pids-limit", str(spec.pids_limit + PROCESSES * more)] if narrow else []
     if spec.cpu_limit:
         words += ["--cpus", f"{cores(spec.cpu_limit) if more else spec.cpu_limit:g}"]
     if words:

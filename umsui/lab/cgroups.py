@@ -114,15 +114,22 @@ def kill(prefix: str, timeout: float = 10.0) -> None:
     while pids := processes(prefix):
         if time.monotonic() > deadline:
             raise LabError(f"These processes of the lab do not die: {sorted(pids)}", "Look at them with ps; try again.")
-        _thaw(prefix)
-        for pid in pids:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        _kill(prefix, pids)
         time.sleep(0.01)
 
 
+def _kill(prefix: str, pids: set[int]) -> None:
+    _thaw(prefix)
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
 def remove(prefix: str, timeout: float = 10.0) -> None:
-    """Remove the emptied cgroups whose names begin with ``prefix``; raises LabError after ``timeout`` seconds."""
+    """Remove the emptied cgroups whose names begin with ``prefix``; raises LabError after ``timeout`` seconds.
+
+    A process that was on its way into one, and comes when those in it are gone, is killed like them.
+    """
     deadline = time.monotonic() + timeout
     while found := list(groups(prefix)):
         failure: OSError | None = None
@@ -136,4 +143,5 @@ def remove(prefix: str, timeout: float = 10.0) -> None:
                     failure = error
         if failure is not None and time.monotonic() > deadline:
             raise LabError(f"A cgroup of the lab cannot be removed: {failure}", "Try again.")
+        _kill(prefix, processes(prefix))
         time.sleep(0.005)

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from tests.waiting import waiting_for
-from umsui.agent import namespaces, relay, rpc
+from umsui.agent import host, namespaces, relay, rpc
 from umsui.agent.host import Folder
 
 REPO = Path(__file__).parents[3]
@@ -382,6 +382,31 @@ def test_tar_does_without_gzip_at_both_ends(folder: Folder, tmp_path: Path) -> N
             subprocess.run([tar, "--extract", "--gzip", "--no-unquote", "--directory", to], stdin=image, check=True)
         assert (to / "a file").read_text() == "as it was"
         shutil.rmtree(to)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root: it mounts")
+@pytest.mark.parametrize("options", ["ro", "rw"])
+@pytest.mark.parametrize("name", ["", "a", ".a", "..a", "*"])
+def test_what_is_empty_and_cannot_be_written_needs_no_tar(
+    folder: Folder, tmp_path: Path, options: str, name: str
+) -> None:
+    relay.install(folder, [])
+    tar = folder.control / "tools" / "tar"
+    real, program = shutil.which("tar", path=host.PATH), tmp_path / "program"
+    program.write_text(f'#!/bin/sh\ntouch {tmp_path}/ran\nexec {real} "$@"\n')
+    program.chmod(0o755)
+    tar.write_text(tar.read_text().replace(f"exec {real}", f"exec {program}"))
+    cover, to = tmp_path / "cover", tmp_path / "to"
+    for each in (cover, to):
+        each.mkdir()
+    script = f"""mount -t tmpfs tmpfs {cover}
+        [ -z "$1" ] || ln -s nowhere "{cover}/$1"
+        mount -o remount,{options} {cover}
+        {tar} --create --gzip --sparse --directory /proc/self/fd/0 . <{cover} >{tmp_path}/image
+        {tar} --extract --gzip --directory {to} <{tmp_path}/image"""
+    subprocess.run(["unshare", "--mount", "sh", "-ec", script, "sh", name], check=True)
+    assert [each.name for each in to.iterdir()] == [name] * bool(name)
+    assert (tmp_path / "ran").exists() is (bool(name) or options == "rw")
 
 
 @pytest.fixture

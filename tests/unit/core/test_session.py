@@ -199,7 +199,14 @@ def test_an_agent_that_goes_or_talks_nonsense(
             each.result(5)
         assert caught.value.code == "agent-gone"
     assert not session.alive
-    with pytest.raises(Unreachable, match="gcp-lab/n1 is gone"):
+    with pytest.raises(Unreachable, match=r"gcp-lab/n1 is gone: ."):
+        session.call("x")
+
+
+def test_an_agent_that_goes_has_last_words(wire: Wire, session: Session) -> None:
+    wire.hang_up()
+    waiting_for(lambda: not session.alive)
+    with pytest.raises(Unreachable, match="is gone: python3: not found"):
         session.call("x")
 
 

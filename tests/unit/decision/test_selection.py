@@ -170,3 +170,30 @@ def test_a_limit_that_leaves_no_room_for_a_restore_inside() -> None:
         )
         assert (choice.verdict is not None) == feasible
         assert feasible or "raise its limit to 160 MiB" in str([v.fix for v in choice.verdicts])
+
+
+def test_memory_that_is_written_faster_than_the_link_carries_is_named() -> None:
+    ahead = {(Approach.ORCHESTRATOR, each, "podman", "podman"): object for each in Strategy}
+    able = replace(NODE, tracks_writes=True, userfaultfd=True)
+
+    def judged(dirty: float | None) -> dict[Strategy, Any]:
+        load = Load(1024 * MIB, bandwidth=100e6, dirty=dirty)
+        choice = ask(ahead, source_node=able, destination_node=able, load=load)
+        return {v.strategy: v for v in choice.verdicts if v.approach is Approach.ORCHESTRATOR}
+
+    calm, fast = judged(20e6), judged(150e6)
+    assert "carries" not in calm[Strategy.PRE_COPY].reason
+    assert "it writes 143 MiB/s, which is more than the link carries" in fast[Strategy.PRE_COPY].reason
+    assert fast[Strategy.PRE_COPY].downtime.mid > 9 > 1 > calm[Strategy.PRE_COPY].downtime.mid
+    assert fast[Strategy.HYBRID].downtime.mid < 1
+    assert judged(None)[Strategy.PRE_COPY].downtime.mid < calm[Strategy.PRE_COPY].downtime.mid
+
+
+def test_a_user_namespace_stays_with_its_engine() -> None:
+    docker: Cluster = replace(board()[1], orchestrator="docker")
+    registry: dict[Any, Any] = {(Approach.ORCHESTRATOR, Strategy.STOP_COPY, "podman", "docker"): object}
+    nodes = {"destination_node": replace(NODE, orchestrator="docker", storage_driver="overlay2", experimental=True)}
+    assert ask(registry, destination=docker, **nodes).verdict
+    refused = ask(registry, destination=docker, facts=ServiceFacts(user_ns=True), **nodes)
+    assert refused.verdict is None
+    assert any("in a user namespace" in verdict.reason for verdict in refused.verdicts)
