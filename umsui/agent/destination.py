@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional, Sequence
 
-from umsui.agent import criu, crossing, engines, joint, paging, relay, vigil, wire
+from umsui.agent import criu, crossing, door, engines, joint, paging, relay, vigil, wire
 from umsui.agent.engine import Engine
 from umsui.agent.extras import Places, catch_up
 from umsui.agent.host import (
@@ -45,17 +45,24 @@ class Destination:
 
     # -- before the freeze ------------------------------------------------------------------------------------------
 
-    def admit(self, public: str, through: Sequence[str] = ()) -> Dict[str, str]:
-        """Let the source's key in: for this migration's wire and nothing else. Answers the user to log in as.
-
-        ``through`` is what leads into a container, when this end of the wire is in there.
-        """
+    def admit(self, public: str) -> Dict[str, str]:
+        """Let the source's key in: for this migration's wire and nothing else. Answers the user to log in as."""
         user = pwd.getpwuid(os.geteuid())
-        python = "/usr/bin/python3" if through else sys.executable
-        command = shlex.join([*through, python, "-IS", str(self.folder.agent), "wire", self.folder.migration])
+        command = shlex.join([sys.executable, "-IS", str(self.folder.agent), "wire", self.folder.migration])
         line = f'restrict,command="{command}" {public}'
         edit_authorized_keys(Path(user.pw_dir), self._tag(), line)
         return {"user": user.pw_name}
+
+    def lead(self, container: str) -> Dict[str, Any]:
+        """From now on the streams of the wire are for this running container: its door takes them."""
+        self.folder.note(inside=door.way_into(self.engine, container))
+        return {}
+
+    def door(self) -> Dict[str, int]:
+        """In a container: take the streams that its node leads here. Raises Trouble."""
+        pid = door.open_up(self.folder)
+        self.folder.note(door=pid)
+        return {"pid": pid}
 
     def server(self) -> Dict[str, Any]:
         """An SSH server of this migration's own, where there is none: its command, for one connection, and its key."""
@@ -327,7 +334,7 @@ class Destination:
             self.engine.discard(state["claimed"], within)
             for volume in filter(lambda name: self.engine.holds("volume", name), state["volumes"]):
                 self.engine.ask("volume", "rm", volume, timeout=within)
-            self.folder.note(claimed=None, volumes=[])
+            self.folder.note(claimed=None, volumes=[], inside=None)
         Places(self.folder).remove()
         return {"removed": bool(state.get("claimed"))}
 
@@ -339,7 +346,7 @@ class Destination:
             placing = state.get("pager") and alive(state["pager"]) and paging.fetched(self.folder) != "0"
             if state.get("open") and placing:
                 raise Trouble("not-placed", "memory is still being put in its place", KEEP_THE_SOURCE)
-            for key, program in (("server", "criu"), ("pager", "pager")):
+            for key, program in (("server", "criu"), ("pager", "pager"), ("door", door.NAME)):
                 if state.get(key):
                     end_program(state[key], program)  # one whose source was cut off waits for it in vain
             wire.end_all(self.folder)

@@ -35,6 +35,10 @@ def of_migration(program: str, rest: List[str]) -> int:
         from umsui.agent import joint
 
         return joint.main(folder) if program == "joint" else joint.dial(folder)
+    if program == "door":
+        from umsui.agent import door
+
+        return door.main(folder)
     if program == "guard":
         from umsui.agent import guard
 

@@ -172,6 +172,11 @@ def run(migration: str) -> int:
     words = shlex.split(os.environ.get("SSH_ORIGINAL_COMMAND", ""))
     if not folder.exists:
         fail("this migration is over")
+    way = folder.state().get("inside")
+    if way:
+        from umsui.agent import door
+
+        return door.knock(folder, way, os.environ.get("SSH_ORIGINAL_COMMAND", ""))
     (folder.control / f"{NOTE}{os.getpid()}").write_text(str(started(os.getpid())))
     if words[:1] == ["pages"] and len(words) == 2:
         return pages(folder, float(words[1]))

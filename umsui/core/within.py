@@ -129,6 +129,6 @@ class Joined:
         return self._process.stderr.read().decode(errors="replace").strip()[-400:] if self._process.stderr else ""
 
 
-def exec_words(engine: str, container: str, *variables: str) -> list[str]:
-    """What leads into a container; ``variables`` of the caller's environment go along."""
-    return [engine, "exec", "-i", *(word for name in variables for word in ("-e", name)), "--user=0:0", container]
+def exec_words(engine: str, container: str) -> list[str]:
+    """What leads into a container."""
+    return [engine, "exec", "-i", "--user=0:0", container]

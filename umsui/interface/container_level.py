@@ -3,7 +3,7 @@
 Neither the platform nor the service's image takes part: the orchestrators are asked for what any user may ask them for
 (create, start, exec, remove). Runtime, CRIU and agent are in the outer container (``umsui.images.outer``), where the
 two ends of a migration work just as they do on a node; the wire leads from the source's container to the SSH server of
-the destination's node, and from there by ``exec`` into the destination's container.
+the destination's node, and from there through its door into the destination's container (``umsui.agent.door``).
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from typing import Any
 from umsui.agent import nested
 from umsui.core.session import Session
 from umsui.core.shipping import package
-from umsui.core.within import exec_words
 from umsui.errors import BadInput
 from umsui.interface import room
 from umsui.interface.memory_ahead import LONG
@@ -113,9 +112,7 @@ class ContainerLevel(NestedMove):
     def _open_wire(self) -> None:
         self._room("source", more=True)
         public = self._ask("source.key")["public"]
-        there = self.order.destination
-        through = exec_words(there.orchestrator.name, self.order.specification.name, "SSH_ORIGINAL_COMMAND")
-        user = self._node("destination.admit", public=public, through=through)["user"]
+        user = self._node("destination.admit", public=public)["user"]
         self._uplink(self._ask, user)
 
     def _uplink(self, ask: Any, user: str) -> None:
@@ -146,8 +143,11 @@ class ContainerLevel(NestedMove):
             self._node("destination.put", container=spec.name, path=str(nested.PASSIVE), hold=True)
             roomy.result()  # an agent may need it
             there.orchestrator.start(there.transport, spec.name)
+            led = pool.submit(self._node, "destination.lead", container=spec.name)
             trees = {mount.destination: mount.source for mount in self._data}
             self._roots = self._ask("destination.prepare", container=nested.NAME, volumes=trees)["roots"]
+            self._ask("destination.door")
+            led.result()
             self._log_format = ""  # the orchestrator's log is its own; the service goes on writing into it
             self._begin_memory_early()
             noted = pool.submit(self.intact)
