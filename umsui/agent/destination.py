@@ -107,17 +107,18 @@ class Destination:
         ``hold``: what that takes may stay until ``unput``.
         """
         self.engine.put(container, path, hold)
-        self.folder.note(held=hold)
+        self.folder.note(held=container if hold else None)
         return {}
 
-    def unput(self, container: str) -> Dict[str, Any]:
+    def unput(self) -> Dict[str, Any]:
         """Give back what ``put`` has held; told where that fails: the service is none the worse for it."""
-        if self.folder.state().get("held"):
+        held = self.folder.state().get("held")
+        if held:
             try:
-                self.engine.unput(container)
+                self.engine.unput(held)
             except Trouble as trouble:
-                self.emit("log", level="warning", message=f"a mount of {container} stays: {trouble.message}")
-            self.folder.note(held=False)
+                self.emit("log", level="warning", message=f"a mount of {held} stays: {trouble.message}")
+            self.folder.note(held=None)
         return {}
 
     def prepare(self, container: str, volumes: Dict[str, str], top: Sequence[int] = ()) -> Dict[str, Any]:
@@ -334,7 +335,7 @@ class Destination:
             self.engine.discard(state["claimed"], within)
             for volume in filter(lambda name: self.engine.holds("volume", name), state["volumes"]):
                 self.engine.ask("volume", "rm", volume, timeout=within)
-            self.folder.note(claimed=None, volumes=[], inside=None)
+            self.folder.note(claimed=None, volumes=[], inside=None, held=None)
         Places(self.folder).remove()
         return {"removed": bool(state.get("claimed"))}
 
@@ -342,6 +343,7 @@ class Destination:
         """Take the key out again and remove this migration's folders."""
         edit_authorized_keys(Path(pwd.getpwuid(os.geteuid()).pw_dir), self._tag(), "")
         if self.folder.exists:
+            self.unput()
             state = self.folder.state()
             placing = state.get("pager") and alive(state["pager"]) and paging.fetched(self.folder) != "0"
             if state.get("open") and placing:

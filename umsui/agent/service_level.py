@@ -267,10 +267,7 @@ class ServiceDestination(Destination):
         if found["State"]["Status"] != "running":
             self.put(container, PASSIVE, hold=True)
             self.engine.ask("start", container, code="not-started")
-        with ThreadPoolExecutor(1) as pool:
-            given_back = pool.submit(self.unput, container)
-            self._wait_passive()
-            given_back.result()
+        self._wait_passive()
         return {"roots": {}, "log_format": log_format}
 
     def _wait_passive(self) -> None:

@@ -144,6 +144,7 @@ class ContainerLevel(NestedMove):
             roomy.result()  # an agent may need it
             there.orchestrator.start(there.transport, spec.name)
             led = pool.submit(self._node, "destination.lead", container=spec.name)
+            self._begin_pager()
             trees = {mount.destination: mount.source for mount in self._data}
             self._roots = self._ask("destination.prepare", container=nested.NAME, volumes=trees)["roots"]
             self._ask("destination.door")
@@ -174,7 +175,7 @@ class ContainerLevel(NestedMove):
         here, spec = self.order.source, self.order.specification
         self._ask("destination.confirm", 70.0, within=60.0)
         with ThreadPoolExecutor(1) as pool:
-            given_back = pool.submit(self._node, "destination.unput", container=spec.name)
+            given_back = pool.submit(self._node, "destination.unput")
             if self._source_is_there():
                 self._count_files()
                 if self._known("source"):

@@ -29,6 +29,7 @@ class MemoryAhead(ByAgents):
         super().__init__(order)
         self._traffic = Traffic()
         self._facts: dict[str, Any] = {}
+        self._pager: Future[object] | None = None  # what keeps memory at the destination, on its way up
         self._ahead: Future[object] | None = None  # memory that is sent while the service runs
         self._nearly = threading.Event()  # little of it is left
         self._off = False  # it is being undone: nothing more is begun
@@ -70,21 +71,29 @@ class MemoryAhead(ByAgents):
         if self._paged and not self.order.plan.request.bandwidth:
             self._begin_memory()
 
+    def _begin_pager(self) -> None:
+        """Have the destination's pager up when memory comes: that takes it a moment, and nobody else needs it yet."""
+        if self._paged:
+            at_once = self.order.plan.strategy is Strategy.PRE_COPY  # others let the destination fetch what is left
+            self._pager = self._begin(lambda: self._ask("destination.page", whole_first=at_once))
+
     def _begin_memory(self, send: Callable[[], object] | None = None) -> None:
         """Memory goes ahead from now on, beside what else there is to do: that hardly uses the wire."""
         self._ahead = beside.begin(send or self._send_memory, "memory")
 
     def _send_memory(self) -> None:
         strategy, pid = self.order.plan.strategy, self._service()["pid"]
-        at_once = strategy is Strategy.PRE_COPY  # others let the destination fetch what is left
-        how = {"pid": pid, "ahead": strategy is not Strategy.POST_COPY, "at_once": at_once}
+        how = {"pid": pid, "ahead": strategy is not Strategy.POST_COPY, "at_once": strategy is Strategy.PRE_COPY}
         self._wired()
         with ThreadPoolExecutor(1, thread_name_prefix="page") as pool:
             with self._paging:
                 if self._off:
                     return
                 sent = pool.submit(self._ask, "source.page", LONG, **how)  # its stream waits for the pager
-                self._ask("destination.page", whole_first=at_once)
+                if self._pager is None:
+                    self._begin_pager()
+            assert self._pager is not None
+            self._pager.result()
             with self._watching_memory():
                 sent.result()
 

@@ -58,15 +58,23 @@ class OrchestratorLevel(MemoryAhead):
 
     def reserve(self) -> None:
         """Image and an identical container at the destination, passive; differences are refused."""
+        container = self._created()
+        if self._through_container:
+            self._prepare(container)
         with ThreadPoolExecutor(1, thread_name_prefix="reserve") as pool:  # more at once would delay the engine's work
-            container = self._created()
             beside: list[Future[Any]] = [pool.submit(self._intact, "source")]
             beside += [pool.submit(each) for each in (self._service, self._compare)]
-            self._prepare(container)
+            if not self._through_container:
+                self._prepare(container)
             for each in beside:
                 each.result()
             self._intact("destination")
         self._wired()
+
+    @property
+    def _through_container(self) -> bool:
+        """Whether memory has no other way than through the reserved container: it comes first, then."""
+        return False
 
     def _describe(self) -> None:
         """Begin to look how the service is; that goes on beside what else there is to do until it is needed."""
@@ -92,6 +100,7 @@ class OrchestratorLevel(MemoryAhead):
         with ThreadPoolExecutor(1) as pool:
             present = pool.submit(self._has_image)
             self._remove_reserved()  # of a first attempt that was cut off
+            self._begin_pager()
             volumes = [mount.source for mount in self._data if mount.kind == "volume"]
             self._ask("destination.claim", container=spec.name, volumes=volumes)
         if not present.result():
@@ -291,12 +300,15 @@ class OrchestratorLevel(MemoryAhead):
         self._ask("destination.confirm", 70.0, within=60.0)
         self._count_files()
         known = self._known("source")
-        if known:
-            self._ask("source.remove", 70.0, within=60.0)
-        names = self._own_volumes()
-        if names or not known:
-            here = self.order.source
-            here.orchestrator.remove(here.transport, self.order.specification.name, volumes=names)
+        with ThreadPoolExecutor(1) as pool:
+            given_back = pool.submit(self._ask, "destination.unput")
+            if known:
+                self._ask("source.remove", 70.0, within=60.0)
+            names = self._own_volumes()
+            if names or not known:
+                here = self.order.source
+                here.orchestrator.remove(here.transport, self.order.specification.name, volumes=names)
+            given_back.result()
         for role in ("source", "destination"):
             self._ask(f"{role}.close")
 

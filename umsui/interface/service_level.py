@@ -34,6 +34,10 @@ class ServiceLevel(OrchestratorLevel):
         """Never: CRIU inside restores from what has arrived."""
         return False
 
+    @property
+    def _through_container(self) -> bool:
+        return True
+
     def reserve(self) -> None:
         """Image and an identical container at the destination, started passive; differences are refused."""
         if self._files:
