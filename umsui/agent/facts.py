@@ -180,19 +180,21 @@ def listening() -> Set[Tuple[str, int]]:
 # -- a service ------------------------------------------------------------------------------------------------------
 
 
-def service(engine: str, container: str, writes: bool = False) -> Dict[str, Any]:
-    """ServiceFacts of a running container; ``writes``: how fast it writes its memory, too. Raises Trouble."""
+def service(engine: str, container: str, planned: bool = False) -> Dict[str, Any]:
+    """ServiceFacts of a running container. Raises Trouble.
+
+    ``planned``: also what only a plan needs, and takes time: sizes of files and image, how fast it writes its memory.
+    """
     containers = named(engine)
     found = containers.inspect(container)
     pid = found["State"]["Pid"]
     if not pid:
         raise Trouble("not-running", f"the service is {found['State']['Status']}", f"{engine} start {container}")
     pids = processes(pid)
-    sample = Sample(pids) if writes and userfault.can_track() else None
+    sample = Sample(pids) if planned and userfault.can_track() else None
     open_files = [target for each in pids for target in descriptors(each)]
     traced = traits.of_service(pid, pids, open_files)
     graph = found.get("GraphDriver", {}).get("Data", {})
-    image_bytes, layer_bytes = named(engine).image_sizes(found["Image"])
     described = {
         "container": found["Id"],
         "pid": pid,
@@ -204,10 +206,6 @@ def service(engine: str, container: str, writes: bool = False) -> Dict[str, Any]
         "devices": sorted({t for t in [*open_files, *traced.pop("mapped_devices")] if unusual(t)}),
         "inotify": any("inotify" in target for target in open_files),
         "ptraced": any(line(read(f"/proc/{each}/status"), "TracerPid") not in ("", "0") for each in pids),
-        "rootfs_bytes": tree_size(graph.get("UpperDir", "")),
-        "volume_bytes": {m["Destination"]: tree_size(m["Source"]) for m in found.get("Mounts", []) if carried(m)},
-        "image_bytes": image_bytes,
-        "layer_bytes": layer_bytes,
         "log_format": containers.log(found)[0],
         "log": containers.log(found)[1],
         "runtime": containers.runtime(found),
@@ -224,7 +222,17 @@ def service(engine: str, container: str, writes: bool = False) -> Dict[str, Any]
         "inside": inside.described(containers, found),
         "descriptors": containers.descriptors(found["Id"], pid),
     }
-    return {**described, "dirty_rate": sample.rate() if sample else None}  # last: it has had time to write
+    if not planned:
+        return described
+    image_bytes, layer_bytes = containers.image_sizes(found["Image"])
+    return {
+        **described,
+        "rootfs_bytes": tree_size(graph.get("UpperDir", "")),
+        "volume_bytes": {m["Destination"]: tree_size(m["Source"]) for m in found.get("Mounts", []) if carried(m)},
+        "image_bytes": image_bytes,
+        "layer_bytes": layer_bytes,
+        "dirty_rate": sample.rate() if sample else None,  # last: it has had time to write
+    }
 
 
 def nested_service() -> Dict[str, Any]:

@@ -95,7 +95,7 @@ class Probes:
 
     def _service(self, end: End, container: str) -> ServiceFacts:
         return service_facts(
-            self._session(end).call("service", engine=end.orchestrator.name, container=container, writes=True)
+            self._session(end).call("service", engine=end.orchestrator.name, container=container, planned=True)
         )
 
     def paths(self, end: End, paths: Sequence[str]) -> Mapping[str, str]:
