@@ -202,6 +202,7 @@ def service(engine: str, container: str, planned: bool = False) -> Dict[str, Any
         "threads": sum(len(listing(f"/proc/{each}/task")) for each in pids),
         "memory": sum(private_memory(each) for each in pids),
         "writable_shared_maps": sorted(shared_files(pids)),
+        "hostname": str(found["Config"].get("Hostname") or ""),
         "tty": bool(found["Config"].get("Tty")),
         "devices": sorted({t for t in [*open_files, *traced.pop("mapped_devices")] if unusual(t)}),
         "inotify": any("inotify" in target for target in open_files),

@@ -261,12 +261,10 @@ class ServiceDestination(Destination):
 
     def prepare(self, container: str, volumes: Dict[str, str], top: Sequence[int] = ()) -> Dict[str, Any]:  # noqa: ARG002
         """Start the created container, passive. Its files are written from inside: it has no roots here."""
-        found = self.engine.inspect(container)
-        log_format, log = self.engine.log(found)
+        self.put(container, PASSIVE, hold=True)
+        self.engine.ask("start", container, code="not-started")
+        log_format, log = self.engine.log(self.engine.inspect(container))
         self.folder.note(container=container, log=log)
-        if found["State"]["Status"] != "running":
-            self.put(container, PASSIVE, hold=True)
-            self.engine.ask("start", container, code="not-started")
         self._wait_passive()
         return {"roots": {}, "log_format": log_format}
 

@@ -62,8 +62,7 @@ class ServiceLevel(OrchestratorLevel):
         """Its processes have read the name that its container was given: the destination's gets the same."""
         spec = self.order.specification
         if not spec.hostname and spec.network != "host":
-            found = str(self._source_raw()["Config"].get("Hostname") or "")
-            self.order = replace(self.order, specification=replace(spec, hostname=found))
+            self.order = replace(self.order, specification=replace(spec, hostname=self._service()["hostname"]))
 
     def _foreign(self) -> list[str]:
         """The groups that the source's orchestrator gave: without CAP_SETGID a restore needs to find the same."""
