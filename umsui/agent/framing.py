@@ -16,7 +16,9 @@ Message = Dict[str, Any]
 
 
 class BadFrame(Exception):
-    """What came is not a frame: too long, or not JSON."""
+    """What came is not a frame: too long, or not JSON. ``head``: the bytes that should have been its length."""
+
+    head = b""
 
 
 def encode(message: Message) -> bytes:
@@ -40,7 +42,9 @@ class Reader:
             return None
         (size,) = struct.unpack(">I", head)
         if size > LIMIT:
-            raise BadFrame(f"a frame of {size} bytes")
+            error = BadFrame(f"a frame of {size} bytes")
+            error.head = head
+            raise error
         body = self._exactly(size)
         if body is None:
             return None

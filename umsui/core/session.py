@@ -85,7 +85,7 @@ class Session:
             message = self._reader.next()
         except (BadFrame, OSError) as error:
             message = None
-            self._gone = str(error)
+            self._gone = self._said(error) or str(error)
         if message is None or message.get("event") != "hello":
             raise Unreachable(
                 f"the agent does not start on {self.where}: {self._last_words() or self._gone or 'no answer'}",
@@ -93,6 +93,11 @@ class Session:
                 code="no-agent",
             )
         return message
+
+    def _said(self, error: BadFrame | OSError) -> str:
+        """What came instead of a greeting, where that is text: an engine's words, or a shell's."""
+        head = error.head if isinstance(error, BadFrame) else b""
+        return (head + self._stream.read(400)).decode(errors="replace").strip() if head.isascii() and head else ""
 
     def _last_words(self) -> str:
         """What it complained of before it ended."""

@@ -18,7 +18,7 @@ from umsui.agent import nested
 from umsui.core.session import Session
 from umsui.errors import BadInput, Refused, UmsuiError
 from umsui.interface.container_level import NestedMove
-from umsui.interface.outer_ends import outer_end, place_in, within
+from umsui.interface.outer_ends import outer_end, patiently, place_in, within
 from umsui.interface.protocol import Order
 from umsui.interface.remote_inside import Pipeline, widen
 from umsui.interface.unchanged import Unchanged
@@ -46,7 +46,7 @@ class ContainerThroughApi(NestedMove):
 
     def _start(self, role: str) -> Session:
         end, name = self._end(role), self.order.specification.name
-        return self.order.agents.at(place_in(end, name), within(end, name), "root")
+        return patiently(lambda: self.order.agents.at(place_in(end, name), within(end, name), "root"))
 
     # -- pre-migration ----------------------------------------------------------------------------------------------
 

@@ -21,7 +21,7 @@ from umsui.errors import BadInput
 from umsui.interface import room
 from umsui.interface.memory_ahead import LONG
 from umsui.interface.orchestrator_level import OrchestratorLevel
-from umsui.interface.outer_ends import place_in, within
+from umsui.interface.outer_ends import patiently, place_in, within
 from umsui.interface.protocol import Order
 from umsui.model import Mount, Specification
 
@@ -74,9 +74,9 @@ class ContainerLevel(NestedMove):
 
     def _start(self, role: str) -> Session:
         end, name = self._end(role), self.order.specification.name
-        place = place_in(end, name)
-        ready = str(nested.HOME / package().name)
-        return Session(within(end, name), f"{place.cluster}/{place.node}", "root", self._on_event, ready=ready)
+        place, ready = place_in(end, name), str(nested.HOME / package().name)
+        where = f"{place.cluster}/{place.node}"
+        return patiently(lambda: Session(within(end, name), where, "root", self._on_event, ready=ready))
 
     def _on_event(self, kind: str, migration: str, data: Mapping[str, Any]) -> None:
         if migration == self.order.id:

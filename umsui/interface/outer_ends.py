@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Protocol, cast
 
 from umsui.adapters import ApiOrchestrator
 from umsui.agent import nested
+from umsui.core.session import Session
 from umsui.core.within import InPod, Within
+from umsui.errors import Unreachable
 from umsui.interface import room
 from umsui.interface.api_ends import ApiEnd, HostEnd, PodEnd
 from umsui.interface.protocol import End
 from umsui.model import Mount, Place, Specification
 
 UNCONFINED = ("seccomp=unconfined", "apparmor=unconfined")  # of what is not privileged
+AGAIN, PAUSE = 5, 0.2  # attempts, and the seconds between them
 RUN = Mount("tmpfs", "", "/run", options=("exec", "mode=755"))  # where the agent works: keys, sockets, programs
 
 
@@ -90,6 +94,21 @@ def within(end: End, service: str) -> Within | InPod:
     if end.through_api:
         return InPod(cast(ApiOrchestrator, end.orchestrator), end.transport, service)
     return Within(end.transport, end.orchestrator.name, service)
+
+
+def patiently(start: Callable[[], Session]) -> Session:
+    """Start an agent in an outer container that may have been started this moment. Raises Unreachable.
+
+    While that lays itself out (what covers its /proc goes, its cgroups come), an engine's ``exec`` may fail.
+    """
+    for _ in range(AGAIN):
+        try:
+            return start()
+        except Unreachable as error:
+            if error.code != "no-agent":
+                raise
+            time.sleep(PAUSE)
+    return start()
 
 
 def place_in(end: End, service: str) -> Place:
