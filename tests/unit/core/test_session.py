@@ -241,7 +241,7 @@ def test_what_does_not_greet_is_no_agent(wire: Wire, first: bytes) -> None:
 def test_what_an_engine_says_instead_is_told(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wire, "stderr_tail", str)
     wire.incoming.put(b"OCI runtime exec failed: no such process\n")
-    with pytest.raises(Unreachable, match="does not start on gcp-lab/n1: OCI runtime exec failed: no such process$"):
+    with pytest.raises(Unreachable, match=r"does not start on gcp-lab/n1: OCI runtime exec failed: no such process$"):
         Session(wire, "gcp-lab/n1")  # type: ignore[arg-type]
 
 
