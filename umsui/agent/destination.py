@@ -55,7 +55,7 @@ class Destination:
 
     def lead(self, container: str) -> Dict[str, Any]:
         """From now on the streams of the wire are for this running container: its door takes them."""
-        self.folder.note(inside=door.way_into(self.engine, container))
+        self.folder.note(inside=self.engine.process(container))
         return {}
 
     def door(self) -> Dict[str, int]:

@@ -14,12 +14,10 @@ import socket
 import stat
 import sys
 import time
-from pathlib import Path
-from typing import Any, Dict, Mapping
+from typing import Any, Mapping
 
 from umsui.agent import wire
-from umsui.agent.engine import Engine
-from umsui.agent.host import Folder, Trouble, beneath, environment, spawn
+from umsui.agent.host import Folder, Trouble, beneath, environment, is_of, spawn
 
 NAME = "door"  # of the program, and of its socket in the migration's folder
 LONGEST = 1 << 16  # bytes of the words that are asked for
@@ -30,21 +28,17 @@ NO_ANSWER = 255  # the exit status where nobody tells one
 # -- on the node ----------------------------------------------------------------------------------------------------
 
 
-def way_into(engine: Engine, container: str) -> Dict[str, Any]:
-    """What ``knock`` has to know of a running container."""
-    found = engine.inspect(container)
-    return {"id": found["Id"], "pid": found["State"]["Pid"]}
-
-
 def knock(folder: Folder, way: Mapping[str, Any], words: str) -> int:
-    """Hand this stream over, and answer how the program ended that took it. Raises Trouble."""
+    """Hand this stream over to a container (its ``id``, its first process ``pid``). Raises Trouble.
+
+    Answers how the program ended that took it.
+    """
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection:
         try:
             _connect(connection, f"/proc/{way['pid']}/root", folder)
-            groups = Path(f"/proc/{way['pid']}/cgroup").read_text()
         except OSError as error:
             raise Trouble("no-door", f"nobody takes the stream in the container: {error}") from error
-        if way["id"] not in groups:  # numbers of processes are used again
+        if not is_of(way["pid"], way["id"]):
             raise Trouble("no-door", f"process {way['pid']} is not of the container (any more)")
         socket.send_fds(connection, [words.encode()], [0, 1, 2])
         ended = connection.recv(1)

@@ -40,6 +40,11 @@ class Engine:
         found: Dict[str, Any] = json.loads(self.ask("container", "inspect", container, code="no-such-service"))[0]
         return found
 
+    def process(self, container: str) -> Dict[str, Any]:
+        """``id`` of a container and ``pid`` of its first process (0: it does not run)."""
+        found = self.inspect(container)
+        return {"id": found["Id"], "pid": int(found["State"]["Pid"])}
+
     def status(self, container: str) -> str:
         """``created``, ``running``, ``exited`` …"""
         return self.ask("container", "inspect", "--format", "{{.State.Status}}", container).strip()

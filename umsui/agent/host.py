@@ -326,6 +326,14 @@ def started(pid: int) -> int:
     return int(found[19]) if found else 0
 
 
+def is_of(pid: int, container: str) -> bool:
+    """Whether a process is of the container of this (whole) id: numbers of processes are used again."""
+    try:
+        return container in Path(f"/proc/{pid}/cgroup").read_text()
+    except OSError:
+        return False
+
+
 def end_program(pid: int, program: str) -> None:
     """End a process that was noted down, if it is there and still that program (numbers are used again)."""
     try:

@@ -19,7 +19,7 @@ from typing import Any, Dict, List, NoReturn, Optional
 
 from umsui.agent import engines
 from umsui.agent.engine import Engine
-from umsui.agent.host import Folder, Trouble, environment, widen, write_atomically
+from umsui.agent.host import Folder, Trouble, environment, is_of, widen, write_atomically
 from umsui.agent.passes import until_little
 from umsui.agent.talk import enter
 
@@ -163,10 +163,11 @@ def answer_over(channel: Optional[Channel], words: str, timeout: float) -> Optio
 class Inside:
     """umsui in one running container."""
 
-    def __init__(self, engine: Engine, container: str) -> None:
+    def __init__(self, engine: Engine, container: str, pid: int) -> None:
+        """``pid``: the container's first process, 0 where there is none. Raises Trouble, then."""
         self.engine = engine
         self.container = container
-        self.pid = int(engine.inspect(container)["State"]["Pid"])
+        self.pid = pid
         if not self.pid:
             raise Trouble("not-running", f"the container {container} does not run", f"{engine.name} start {container}")
 
@@ -243,9 +244,22 @@ def described(engine: Engine, found: Dict[str, Any]) -> Dict[str, Any]:
     if found.get("Path") != INIT or not found["State"]["Pid"]:
         return {}
     try:
-        return Inside(engine, found["Id"]).status()
+        return Inside(engine, found["Id"], int(found["State"]["Pid"])).status()
     except (Trouble, ValueError) as trouble:
         return {"error": str(trouble)}
+
+
+def inside_of(folder: Folder) -> Inside:
+    """umsui in the container of this end of a migration. Raises Trouble when that does not run.
+
+    Its process is noted: to ask the engine each time takes a good part of what a stream takes to begin.
+    """
+    engine, state = engines.of(folder), folder.state()
+    container, noted = state["container"], state.get("process") or {}
+    if noted.get("name") != container or not is_of(noted["pid"], noted["id"]):
+        noted = {"name": container, **engine.process(container)}
+        folder.note(process=noted)
+    return Inside(engine, container, noted["pid"])
 
 
 def send_ahead(session: Channel) -> int:
@@ -277,7 +291,7 @@ def serve(folder: Folder, words: List[str]) -> NoReturn:
     rate, arrived = 0.0, None
     if words[0] in MEMORY:
         rate, arrived = float(words.pop()), folder.control / "arrived"
-    channel = Inside(engines.of(folder), folder.state()["container"]).open()
+    channel = inside_of(folder).open()
     channel.say(" ".join(words))
     if arrived is not None:
         write_atomically(arrived, "0")

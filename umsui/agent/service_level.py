@@ -15,7 +15,7 @@ from typing import Any, Dict, List, Optional, Sequence
 
 from umsui.agent.destination import KEEP_THE_SOURCE, Destination
 from umsui.agent.host import Folder, Trouble, end_program
-from umsui.agent.inside import PASSIVE, Channel, Inside, answer_over, passes, send_ahead, write_all
+from umsui.agent.inside import PASSIVE, Channel, Inside, answer_over, inside_of, passes, send_ahead, write_all
 from umsui.agent.inside_files import Mirror, in_memory
 from umsui.agent.source import ROUNDS, SMALL, Source
 from umsui.agent.uplink import Emit, last_words
@@ -34,7 +34,7 @@ class ServiceSource(Source):
         self.pages_channel: Optional[Channel] = None
 
     def _inside(self) -> Inside:
-        return Inside(self.engine, self.folder.state()["container"])
+        return inside_of(self.folder)
 
     # -- before the freeze ------------------------------------------------------------------------------------------
 
@@ -272,7 +272,7 @@ class ServiceDestination(Destination):
         end = time.monotonic() + 10.0
         while True:
             try:
-                status = Inside(self.engine, self.folder.state()["container"]).status()
+                status = inside_of(self.folder).status()
                 break
             except Trouble:
                 if time.monotonic() > end:
@@ -283,7 +283,7 @@ class ServiceDestination(Destination):
 
     def armed(self, within: float) -> Dict[str, bool]:
         """Until the way of the memory leads into the container, and that of the word to go. Raises Trouble."""
-        self.gate = Inside(self.engine, self.folder.state()["container"]).open()
+        self.gate = inside_of(self.folder).open()
         end = time.monotonic() + within
         while not (self.folder.control / "arrived").exists():
             if time.monotonic() > end:
@@ -309,7 +309,7 @@ class ServiceDestination(Destination):
         """Over the connection that waits for it; over a new one, when that is gone."""
         gate, self.gate = self.gate, None
         answer = answer_over(gate, "go", within)
-        return answer or Inside(self.engine, self.folder.state()["container"]).ask("go", within)
+        return answer or inside_of(self.folder).ask("go", within)
 
     def close(self) -> None:
         """The connections, and this migration's folders."""

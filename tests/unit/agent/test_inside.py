@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,7 +19,7 @@ from umsui.agent import inside, talk
 from umsui.agent.destination import Destination
 from umsui.agent.facts import unix_time
 from umsui.agent.host import Folder, Trouble, write_atomically
-from umsui.agent.inside import Channel, passes, serve
+from umsui.agent.inside import Channel, inside_of, passes, serve
 from umsui.agent.inside_files import differing, in_memory, listed, parse
 from umsui.agent.talk import enter
 
@@ -233,3 +234,31 @@ def test_the_age_of_a_container() -> None:
     assert unix_time("1970-01-01T00:00:01.5Z") == 1.5
     assert unix_time("1970-01-01T02:00:01.123456789+02:00") == pytest.approx(1.123456789)
     assert unix_time("1969-12-31T23:00:02-01:00") == 2.0
+
+
+def test_an_engine_is_asked_for_a_process_once(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until it has ended, or the number is another's: then the container was started anew."""
+    groups = Path("/proc/self/cgroup").read_text()
+    asked: list[dict[str, Any]] = []
+
+    class Known:
+        name = "known"
+
+        def process(self, container: str) -> dict[str, Any]:
+            assert container == "box"
+            return asked.pop()
+
+    monkeypatch.setattr("umsui.agent.inside.engines.of", lambda _: Known())
+    folder.note(container="box")
+    mine = {"id": groups[:5], "pid": os.getpid()}
+    asked.append(mine)
+    for _ in range(3):
+        assert inside_of(folder).pid == os.getpid()
+    asked.append({**mine, "id": "another's"})
+    folder.note(process={**mine, "name": "box", "pid": 1 << 22})  # it has ended
+    assert inside_of(folder).pid == os.getpid()
+    asked.append({"id": "x", "pid": 0})
+    with pytest.raises(Trouble) as caught:
+        inside_of(folder)
+    assert caught.value.code == "not-running"
+    assert asked == []
