@@ -87,9 +87,7 @@ def pytest_runtest_makereport(
     return report
 
 
-DESCRIPTORS = (
-    400  # open at most after a test: many a machine has a limit of 1,024, and what is beyond it fails anywhere
-)
+DESCRIPTORS = 400  # open at most after a test: where 1,024 are the limit, what is beyond fails anywhere
 
 
 @pytest.hookimpl(wrapper=True)

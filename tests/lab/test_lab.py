@@ -19,7 +19,7 @@ from tests.conftest import RunningLab, claim_instance, leftovers, namespaces_of
 from umsui import lab as lab_module
 from umsui import locations
 from umsui.errors import BadInput
-from umsui.lab import services
+from umsui.lab import cgroups, services
 from umsui.lab.commands import LabError
 from umsui.lab.host import pid, run_in
 from umsui.lab.topology import Lab
@@ -248,3 +248,15 @@ def test_what_the_lab_needs_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.platform", "darwin")
     with pytest.raises(LabError, match="Linux"):
         lab_module.down(silent)
+
+
+def test_what_comes_into_a_dying_labs_group_late_does_not_keep_it() -> None:
+    """It was on its way when all that were in it were killed."""
+    name = f"umsui-test-{os.getpid()}"
+    entrances = cgroups.create(name)
+    with subprocess.Popen(["sleep", "60"]) as late:
+        for each in entrances:
+            each.write_text(str(late.pid))
+        cgroups.remove(name, timeout=3.0)
+        assert late.wait(3) == -signal.SIGKILL
+    assert not cgroups.exist(name)

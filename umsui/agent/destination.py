@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional, Sequence
 
 from umsui.agent import criu, crossing, door, engines, joint, paging, relay, vigil, wire
-from umsui.agent.engine import Engine
+from umsui.agent.engine import Engine, process_of
 from umsui.agent.extras import Places, catch_up
 from umsui.agent.host import (
     Folder,
@@ -55,7 +55,7 @@ class Destination:
 
     def lead(self, container: str) -> Dict[str, Any]:
         """From now on the streams of the wire are for this running container: its door takes them."""
-        self.folder.note(inside=self.engine.process(container))
+        self.folder.note(inside=process_of(self.engine.inspect(container)))
         return {}
 
     def door(self) -> Dict[str, int]:

@@ -40,11 +40,6 @@ class Engine:
         found: Dict[str, Any] = json.loads(self.ask("container", "inspect", container, code="no-such-service"))[0]
         return found
 
-    def process(self, container: str) -> Dict[str, Any]:
-        """``id`` of a container and ``pid`` of its first process (0: it does not run)."""
-        found = self.inspect(container)
-        return {"id": found["Id"], "pid": int(found["State"]["Pid"])}
-
     def status(self, container: str) -> str:
         """``created``, ``running``, ``exited`` …"""
         return self.ask("container", "inspect", "--format", "{{.State.Status}}", container).strip()
@@ -201,3 +196,8 @@ class Engine:
     def discard(self, container: str, within: float) -> None:
         """Remove a container, whatever it does; nothing happens when it is not there."""
         raise NotImplementedError
+
+
+def process_of(found: Dict[str, Any]) -> Dict[str, Any]:
+    """``id`` of an inspected container and ``pid`` of its first process (0: it does not run)."""
+    return {"id": found["Id"], "pid": int(found["State"]["Pid"])}

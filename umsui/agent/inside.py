@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Dict, List, NoReturn, Optional
 
 from umsui.agent import engines
-from umsui.agent.engine import Engine
+from umsui.agent.engine import Engine, process_of
 from umsui.agent.host import Folder, Trouble, environment, is_of, widen, write_atomically
 from umsui.agent.passes import until_little
 from umsui.agent.talk import enter
@@ -255,11 +255,11 @@ def inside_of(folder: Folder) -> Inside:
     Its process is noted: to ask the engine each time takes a good part of what a stream takes to begin.
     """
     engine, state = engines.of(folder), folder.state()
-    container, noted = state["container"], state.get("process") or {}
-    if noted.get("name") != container or not is_of(noted["pid"], noted["id"]):
-        noted = {"name": container, **engine.process(container)}
+    noted = state.get("process")
+    if not noted or not is_of(noted["pid"], noted["id"]):  # another one since it was started anew
+        noted = process_of(engine.inspect(state["container"]))
         folder.note(process=noted)
-    return Inside(engine, container, noted["pid"])
+    return Inside(engine, state["container"], noted["pid"])
 
 
 def send_ahead(session: Channel) -> int:

@@ -206,7 +206,11 @@ class Relay:
 
     def _settle(self) -> None:
         """The network's settings that had to wait until the engine has connected it."""
-        unset = self.home.settle() if self.home is not None else []
+        if self.home is None:
+            return
+        unset = self.home.settle()
+        self.home.close()
+        self.home = None
         if unset:
             self.folder.note(unset=unset)
 

@@ -14,6 +14,7 @@ from subprocess import PIPE
 from typing import Any, Dict, List, Optional, Sequence
 
 from umsui.agent.destination import KEEP_THE_SOURCE, Destination
+from umsui.agent.engine import process_of
 from umsui.agent.host import Folder, Trouble, end_program
 from umsui.agent.inside import PASSIVE, Channel, Inside, answer_over, inside_of, passes, send_ahead, write_all
 from umsui.agent.inside_files import Mirror, in_memory
@@ -263,8 +264,9 @@ class ServiceDestination(Destination):
         """Start the created container, passive. Its files are written from inside: it has no roots here."""
         self.put(container, PASSIVE, hold=True)
         self.engine.ask("start", container, code="not-started")
-        log_format, log = self.engine.log(self.engine.inspect(container))
-        self.folder.note(container=container, log=log)
+        found = self.engine.inspect(container)
+        log_format, log = self.engine.log(found)
+        self.folder.note(container=container, log=log, process=process_of(found))
         self._wait_passive()
         return {"roots": {}, "log_format": log_format}
 

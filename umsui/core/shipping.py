@@ -76,7 +76,7 @@ class Package:
 
 @cache
 def package() -> Package:
-    """Pack ``umsui.agent`` (about 130 kB)."""
+    """Pack ``umsui.agent`` (about 140 kB)."""
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
 

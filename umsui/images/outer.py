@@ -13,7 +13,7 @@ from umsui import locations
 from umsui.core.shipping import COMPILER, package
 from umsui.images import archive, toolbox
 from umsui.lab import artifacts, rootfs
-from umsui.lab.commands import Report, require_root_on_linux
+from umsui.lab.commands import LabError, Report, require_root_on_linux
 
 REPOSITORY = "localhost/umsui/outer"
 AGENT = "umsui/agent.pyz"
@@ -46,7 +46,7 @@ def reference() -> str:
 def build(report: Report, tag: str = "") -> Path:
     """The archive of the outer image, from the cache or made now; ``tag`` is one more name for the image.
 
-    Raises LabError: no root, no Linux, no mirror.
+    Raises LabError: no root, no Linux, no mirror, a Python there that cannot compile the agent.
     """
     folder = locations.cache_dir() / "images"
     target = folder / f"outer-{_key()}.tar"
@@ -79,7 +79,11 @@ def _fill(tree: Path, system: Path) -> None:
     for name in ("rootfs", "mounts"):
         (folder / name).mkdir(parents=True)
     compiler = ["chroot", str(system), "python3", "-ISc", COMPILER]  # that Python will run it
-    compiled = subprocess.run(compiler, input=package().data, stdout=subprocess.PIPE, check=True)
+    compiled = subprocess.run(compiler, input=package().data, capture_output=True, check=False)
+    if compiled.returncode:
+        raise LabError(
+            "The agent cannot be compiled for the outer image", compiled.stderr.decode(errors="replace")[-400:]
+        )
     (tree / AGENT).write_bytes(compiled.stdout)
     (folder / package().name).symlink_to(f"/{AGENT}")
     inside = folder / "inside"

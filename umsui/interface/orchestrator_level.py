@@ -301,7 +301,7 @@ class OrchestratorLevel(MemoryAhead):
         self._count_files()
         known = self._known("source")
         with ThreadPoolExecutor(1) as pool:
-            given_back = pool.submit(self._ask, "destination.unput")
+            given_back = pool.submit(self._ask, "destination.unput")  # where memory came through a container
             if known:
                 self._ask("source.remove", 70.0, within=60.0)
             names = self._own_volumes()

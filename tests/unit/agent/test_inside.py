@@ -238,27 +238,28 @@ def test_the_age_of_a_container() -> None:
 
 def test_an_engine_is_asked_for_a_process_once(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
     """Until it has ended, or the number is another's: then the container was started anew."""
-    groups = Path("/proc/self/cgroup").read_text()
+    mine = {"Id": Path("/proc/self/cgroup").read_text()[:5], "State": {"Pid": os.getpid()}}
     asked: list[dict[str, Any]] = []
 
     class Known:
         name = "known"
 
-        def process(self, container: str) -> dict[str, Any]:
+        def inspect(self, container: str) -> dict[str, Any]:
             assert container == "box"
             return asked.pop()
 
     monkeypatch.setattr("umsui.agent.inside.engines.of", lambda _: Known())
     folder.note(container="box")
-    mine = {"id": groups[:5], "pid": os.getpid()}
     asked.append(mine)
     for _ in range(3):
         assert inside_of(folder).pid == os.getpid()
-    asked.append({**mine, "id": "another's"})
-    folder.note(process={**mine, "name": "box", "pid": 1 << 22})  # it has ended
-    assert inside_of(folder).pid == os.getpid()
-    asked.append({"id": "x", "pid": 0})
+    for gone in ({"id": mine["Id"], "pid": 1 << 22}, {"id": "another's", "pid": os.getpid()}):
+        folder.note(process=gone)
+        asked.append(mine)
+        assert inside_of(folder).pid == os.getpid()
+        assert asked == []
+    folder.note(process=None)
+    asked.append({"Id": "x", "State": {"Pid": 0}})
     with pytest.raises(Trouble) as caught:
         inside_of(folder)
     assert caught.value.code == "not-running"
-    assert asked == []
