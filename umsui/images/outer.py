@@ -35,7 +35,7 @@ exec crun --cgroup-manager=cgroupfs exec service "$@"
 def _key() -> str:
     here = Path(__file__).parent
     sources = [path.read_bytes() for path in sorted(here.glob("*.py"))]
-    return artifacts.fingerprint(rootfs.rootfs_key(), package().digest, *sources)
+    return artifacts.fingerprint(rootfs.rootfs_key(), package().digest, COMPILER, *sources)
 
 
 def reference() -> str:
